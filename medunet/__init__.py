@@ -1,0 +1,3 @@
+"""medunet: segmentation and augmentation of medical images."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What a run is: closed, frozen records. Never imports torch."""

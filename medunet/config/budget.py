@@ -1,0 +1,26 @@
+"""A training budget in wall-clock time or in optimiser steps, written as a person would: `10m`, `2h`, `500 steps`."""
+
+from __future__ import annotations
+
+import re
+
+from medunet.errors import ConfigError
+
+UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_budget(text: str) -> tuple[float | None, int | None]:
+    """Return (seconds, None) or (None, steps).
+
+    >>> parse_budget("10m"), parse_budget("300 steps")
+    ((600.0, None), (None, 300))
+    """
+    if match := re.fullmatch(r"\s*(\d+)\s*steps?\s*", text):
+        steps = int(match[1])
+        if steps > 0:
+            return None, steps
+    if (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)) and float(match[1]) > 0:
+        return float(match[1]) * UNIT_SECONDS[match[2]], None
+    raise ConfigError(
+        f"budget: expected a time (30s, 10m, 2h, 1d) or a number of steps (500 steps), got {text!r}."
+    )

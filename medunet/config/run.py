@@ -1,0 +1,88 @@
+"""The run folder: what a training leaves behind and all that inference needs.
+
+    RUN/config.yaml  card.yaml  plan.yaml  folds.json  run.json
+    RUN/fold_0/weights.safetensors  fold.json  metrics.jsonl  checkpoint/  evaluation/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medunet.config.base import Record, parse
+from medunet.config.card import Card
+from medunet.config.load import read_yaml
+from medunet.config.plan import Plan
+from medunet.config.recipe import Recipe
+from medunet.errors import ConfigError
+
+
+class Folds(Record):
+    """Which patients are held out in which fold, stored with the run."""
+
+    seed: int
+    validation: tuple[tuple[str, ...], ...]  # case ids per fold
+    patients: dict[str, str]  # case id -> patient
+    content: dict[str, str]  # case id -> sha256 of image and mask, to know a training case again
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk. `only_fold` is set when the path named one fold."""
+
+    path: Path
+    only_fold: int | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return the run at a run folder or at one of its `fold_K` folders; ConfigError if there is none."""
+        fold = re.fullmatch(r"fold_(\d+)", path.name)
+        if fold and (path.parent / "config.yaml").is_file():
+            return cls(path.parent, int(fold[1]))
+        missing = [n for n in ("config.yaml", "card.yaml", "plan.yaml") if not (path / n).is_file()]
+        if missing:
+            raise ConfigError(
+                f"{path}: not a run: {', '.join(missing)} not found. "
+                "Give the folder that `medunet train` named, or one of its fold_K folders."
+            )
+        return cls(path)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return parse(Recipe, read_yaml(self.path / "config.yaml"), where=str(self.path / "config.yaml"))
+
+    @cached_property
+    def card(self) -> Card:
+        """The card of the training data."""
+        return parse(Card, read_yaml(self.path / "card.yaml"), where=str(self.path / "card.yaml"))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What was planned."""
+        return parse(Plan, read_yaml(self.path / "plan.yaml"), where=str(self.path / "plan.yaml"))
+
+    @cached_property
+    def folds(self) -> Folds:
+        """The folds."""
+        return parse(Folds, read_yaml(self.path / "folds.json"), where=str(self.path / "folds.json"))
+
+    def fold(self, fold: int) -> Path:
+        """Return the folder of a fold."""
+        return self.path / f"fold_{fold}"
+
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """The folds that have weights (only the named one, if a fold was named)."""
+        found = sorted(int(p.parent.name[5:]) for p in self.path.glob("fold_*/weights.safetensors"))
+        return tuple(f for f in found if self.only_fold in (None, f))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """`run.json`: data folder, hashes, versions, commit."""
+        found: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        return found

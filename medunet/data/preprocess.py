@@ -1,0 +1,113 @@
+"""From a scan as read to the grid and intensities that a network sees; the same for training and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medunet.config.card import Card
+from medunet.config.plan import ChannelStatistics, Plan
+from medunet.geometry import resampled_shape
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+
+SAME_SPACING = 0.01  # relative difference below which resampling would only blur
+ANISOTROPIC = 3.0  # ratio of voxel edges above which slices are not interpolated smoothly (nnU-Net v2)
+FLAT_STD = 1e-6  # below it an image is constant
+
+
+def network_shape(shape: Sequence[int], spacing_mm: Sequence[float], plan: Plan) -> tuple[int, ...]:
+    """Return the shape on the network's grid; an axis whose spacing fits already is kept as it is."""
+    new = resampled_shape(shape, spacing_mm, plan.spacing_mm)
+    pairs = zip(shape, spacing_mm, plan.spacing_mm, new, strict=True)
+    return tuple(n if abs(old / wanted - 1) < SAME_SPACING else m for n, old, wanted, m in pairs)
+
+
+def resample_image(image: Image, shape: Sequence[int], spacing_mm: Sequence[float]) -> Image:
+    """Return the (C, X, Y[, Z]) image on another shape over the same field of view.
+
+    Cubic splines; nearest neighbour along an axis more than three times coarser than the others, where a
+    smooth curve through far apart slices would invent anatomy (rule of nnU-Net v2).
+    """
+    if tuple(image.shape[1:]) == tuple(shape):
+        return image
+    finest = min(spacing_mm)
+    orders = [0 if edge / finest > ANISOTROPIC else 3 for edge in spacing_mm]
+    out = image
+    for order in sorted(set(orders), reverse=True):
+        aim = [n if o == order else m for n, m, o in zip(shape, out.shape[1:], orders, strict=True)]
+        out = np.stack([_zoom(channel, aim, order) for channel in out])
+    return out
+
+
+def resample_mask(mask: Mask, shape: Sequence[int]) -> Mask:
+    """Return the (X, Y[, Z]) labels on another shape: each label is interpolated linearly, the largest wins."""
+    if tuple(mask.shape) == tuple(shape):
+        return mask
+    best = np.full(shape, -1.0, np.float32)
+    out = np.zeros(shape, np.uint8)
+    for label in np.unique(mask):
+        share = _zoom((mask == label).astype(np.float32), shape, 1)
+        wins = share > best
+        out[wins] = label
+        best[wins] = share[wins]
+    return out
+
+
+def _zoom(array: NDArray[Any], shape: Sequence[int], order: int) -> NDArray[Any]:
+    factors = [n / m for n, m in zip(shape, array.shape, strict=True)]
+    if all(factor == 1 for factor in factors):
+        return array
+    # grid_mode keeps the outer corners in place, as geometry.with_spacing does
+    return np.asarray(ndimage.zoom(array, factors, order=order, mode="nearest", grid_mode=True))
+
+
+def normalise(image: Image, plan: Plan) -> Image:
+    """Return (C, X, Y[, Z]) intensities as the network expects them.
+
+    `ct`: clipped to the data set's 0.5 and 99.5 percentiles inside labels, then its mean and std.
+    `zscore`: clipped to the image's own 0.5 and 99.5 percentiles, then its own mean and std.
+    """
+    if plan.normalisation == "ct":
+        pairs = zip(image, plan.statistics, strict=True)
+        return np.stack([_standard(c, s.percentile_00_5, s.percentile_99_5, s.mean, s.std) for c, s in pairs])
+    return np.stack([_own_standard(channel) for channel in image])
+
+
+def _own_standard(channel: Image) -> Image:
+    low, high = np.percentile(channel, (0.5, 99.5))
+    inside = np.clip(channel, low, high) if high > low else channel
+    return _standard(inside, low, high, float(inside.mean()), float(inside.std()))
+
+
+def _standard(channel: Image, low: float, high: float, mean: float, std: float) -> Image:
+    clipped = np.clip(channel, low, high) if high > low else channel
+    return ((clipped - mean) / max(std, FLAT_STD)).astype(np.float32)
+
+
+def statistics_of(samples: NDArray[np.float64]) -> tuple[ChannelStatistics, ...]:
+    """Return per-channel statistics of intensities (n, C) drawn inside labels."""
+    low, high = np.percentile(samples, (0.5, 99.5), axis=0)
+    columns = zip(samples.mean(0), samples.std(0), low, high, strict=True)
+    return tuple(
+        ChannelStatistics(mean=float(m), std=float(s), percentile_00_5=float(a), percentile_99_5=float(b))
+        for m, s, a, b in columns
+    )
+
+
+def to_outputs(mask: Mask, card: Card) -> Mask:
+    """Turn the card's label values into network outputs 0, 1, 2, ..."""
+    table = np.zeros(256, np.uint8)
+    table[list(card.labels)] = np.arange(1, len(card.labels) + 1)
+    return np.asarray(table[mask])
+
+
+def from_outputs(outputs: Mask, card: Card) -> Mask:
+    """Turn network outputs 0, 1, 2, ... into the card's label values."""
+    table = np.array([0, *card.labels], np.uint8)
+    return np.asarray(table[outputs])

@@ -1,0 +1,145 @@
+"""Training patches as a pure function of (seed, position): nothing to save for resume, no worker to reseed.
+
+Position p of the stream is patch p of the training, whatever the number of threads, processes or restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medunet.config.recipe import Augmentation
+from medunet.data.augment import Variation, draw, source_box, vary_intensity, vary_space
+from medunet.data.cache import Entry
+
+MOST_OPEN = 256  # memory maps kept open
+
+
+@dataclass
+class PatchSource:
+    """Draws patches from cached cases.
+
+    patch_voxels is what the network puts out; margin_voxels is added on each side of the image (unpadded
+    networks), mirrored where the image ends.
+    """
+
+    entries: Sequence[Entry]
+    patch_voxels: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    augmentation: Augmentation
+    foreground: float
+    seed: int
+    margin_voxels: tuple[int, ...] = ()
+    mirror_pairs: tuple[tuple[int, int], ...] = ()
+    _open: dict[int, tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]] = field(default_factory=dict)
+
+    def patch(self, position: int) -> tuple[Tensor, Tensor]:
+        """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64."""
+        generator = np.random.default_rng((self.seed, position))
+        image, mask, points = self._case(position)
+        centre = self._centre(generator, mask.shape, points)
+        variation = draw(generator, self.augmentation, self.spacing_mm, len(image))
+        margin = self.margin_voxels or (0,) * mask.ndim
+        outer = tuple(n + 2 * m for n, m in zip(self.patch_voxels, margin, strict=True))
+        box_image, box_mask = cut(image, mask, *source_box(centre, outer, variation.matrix))
+        return self._varied(box_image, box_mask, variation, outer, margin)
+
+    def _varied(
+        self, image: Tensor, mask: Tensor, variation: Variation, outer: tuple[int, ...], margin: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        image, mask = vary_space(image, mask, variation, outer, self.mirror_pairs)
+        inner = tuple(slice(m, n - m) for m, n in zip(margin, outer, strict=True))
+        return vary_intensity(image, variation).contiguous(), mask[inner].long().contiguous()
+
+    def _case(self, position: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]:
+        """Return the case of a position: every case once per round, in an order drawn for the round."""
+        turn, place = divmod(position, len(self.entries))
+        order = np.random.default_rng((self.seed, 1, turn)).permutation(len(self.entries))
+        index = int(order[place])
+        found = self._open.get(index)
+        if found is None:
+            if len(self._open) >= MOST_OPEN:
+                self._open.clear()
+            entry = self.entries[index]
+            found = self._open[index] = (entry.image, entry.mask, entry.foreground)
+        return found
+
+    def _centre(
+        self, generator: np.random.Generator, shape: Sequence[int], points: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Return the centre of a patch in voxels: on a labelled voxel of a drawn label, or anywhere."""
+        wants_label = generator.random() < self.foreground
+        if wants_label and len(points):
+            label = generator.choice(np.unique(points[:, 0]))
+            rows = points[points[:, 0] == label]
+            point = rows[generator.integers(len(rows)), 1:].astype(float)
+        else:
+            point = generator.uniform(0, np.asarray(shape) - 1)
+        return _inside(point, shape, self.patch_voxels)
+
+
+def _inside(point: NDArray[np.float64], shape: Sequence[int], patch: Sequence[int]) -> NDArray[np.float64]:
+    """Move a centre so that the patch stays inside the image, or is centred where the image is smaller."""
+    size, edge = np.asarray(shape, float), np.asarray(patch, float)
+    low, high = (edge - 1) / 2, size - 1 - (edge - 1) / 2
+    middle = (size - 1) / 2
+    moved = np.where(low <= high, np.clip(point, low, np.maximum(low, high)), middle)
+    first = np.floor(moved - (edge - 1) / 2 + 1e-6)  # whole voxels, so that unturned patches are plain cuts
+    return np.asarray(first + (edge - 1) / 2)
+
+
+def cut(
+    image: NDArray[np.float16], mask: NDArray[np.uint8], first: Sequence[int], shape: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Return the box from voxel `first`: (C, *shape) float32 and (*shape) uint8, mirrored beyond the edges."""
+    size = mask.shape
+    inside = [(max(0, f), min(n, f + s)) for f, s, n in zip(first, shape, size, strict=True)]
+    where = tuple(slice(a, max(a, b)) for a, b in inside)
+    before = [a - f for (a, _), f in zip(inside, first, strict=True)]
+    after = [f + s - max(a, b) for (a, b), f, s in zip(inside, first, shape, strict=True)]
+    part = np.asarray(image[(slice(None), *where)], np.float32)
+    labels = np.asarray(mask[where])
+    if any(before) or any(after):
+        pads = list(zip(before, after, strict=True))
+        part = np.pad(part, [(0, 0), *pads], mode="symmetric")
+        labels = np.pad(labels, pads, mode="symmetric")
+    return torch.from_numpy(np.ascontiguousarray(part)), torch.from_numpy(np.ascontiguousarray(labels))
+
+
+@dataclass
+class Batches:
+    """A stream of batches that starts at any step, prepared ahead by threads."""
+
+    source: PatchSource
+    batch_size: int
+    rank: int = 0
+    ranks: int = 1
+    workers: int = 1
+
+    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches (images (B, C, *patch), masks (B, *patch)) from number `batch` on, for ever."""
+        if self.workers == 0:
+            while True:
+                yield self._batch(batch)
+                batch += 1
+        ahead: list[Future[tuple[Tensor, Tensor]]] = []
+        with ThreadPoolExecutor(self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                while True:
+                    while len(ahead) < 2 * self.workers + 1:
+                        ahead.append(pool.submit(self._batch, batch))
+                        batch += 1
+                    yield ahead.pop(0).result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
+        first = (batch * self.ranks + self.rank) * self.batch_size
+        pairs = [self.source.patch(first + i) for i in range(self.batch_size)]
+        return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])

@@ -1,0 +1,41 @@
+"""Folds that never cut a patient and keep the mix of cases alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from medunet.errors import DataError
+
+SIZE_CLASSES = 4  # cases are stratified by kind and by quarter of the labelled share
+
+
+def strata_of(kinds: Sequence[str], labelled_share: Sequence[float]) -> list[str]:
+    """Return one stratum per case from its kind (say, colour or grey) and how much of it is labelled."""
+    ranks = np.argsort(np.argsort(labelled_share, kind="stable"), kind="stable")
+    classes = ranks * SIZE_CLASSES // max(1, len(ranks))
+    return [f"{kind}/{size}" for kind, size in zip(kinds, classes, strict=True)]
+
+
+def folds_of(
+    patients: Mapping[str, str], strata: Mapping[str, str], folds: int, seed: int
+) -> tuple[tuple[str, ...], ...]:
+    """Return the validation case ids of each fold; every case is held out once, patients stay whole.
+
+    `patients` and `strata` map case ids. The same data and seed always give the same folds.
+    """
+    cases = sorted(patients)
+    groups = [patients[case] for case in cases]
+    if len(set(groups)) < folds:
+        raise DataError(
+            f"{folds} folds need at least {folds} patients; found {len(set(groups))} patients in {len(cases)} cases. "
+            f"Lower `folds` in the recipe (--set folds={max(2, len(set(groups)))}), or add data."
+        )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    wanted = [strata[case] for case in cases]
+    common = {s for s in wanted if wanted.count(s) >= folds}
+    labels = [s if s in common else "rare" for s in wanted]
+    split = splitter.split(np.zeros(len(cases)), labels, groups)
+    return tuple(tuple(cases[i] for i in held_out) for _, held_out in split)

@@ -1,0 +1,1 @@
+"""The training engine: it does not know what an image is."""

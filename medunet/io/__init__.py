@@ -1,0 +1,1 @@
+"""The only place that opens an image file or speaks DICOM. Never imports torch."""

@@ -1,0 +1,125 @@
+"""Which images lie behind some paths: files, folders, DICOM series; and what was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from medunet.errors import DataError
+from medunet.io import dicom
+from medunet.io.sniff import kind_of
+
+ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image to read: a file, or the slices of one DICOM series."""
+
+    path: Path  # the file; the folder of a series
+    files: tuple[Path, ...]
+    name: str  # for outputs, told apart within one listing
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A path that is no readable image, and why."""
+
+    path: Path
+    reason: str
+
+
+class Listing(NamedTuple):
+    """What `find_images` found; `sources, skipped = find_images(...)`."""
+
+    sources: list[Source]
+    skipped: list[Skipped]
+
+
+def find_images(paths: Sequence[Path]) -> Listing:
+    """Return one source per image file and per DICOM series below the paths, sorted, with unlike names."""
+    sources: list[Source] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        if path.is_dir():
+            for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
+                _look_into(folder, sources, skipped)
+        elif path.exists():
+            _sort_in([path], sources, skipped)
+        else:
+            skipped.append(Skipped(path, f"{path}: there is no such file or folder"))
+    return Listing(list(_told_apart(sources)), skipped)
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its image ending.
+
+    >>> stem_of(Path("scans/liver_1.nii.gz"))
+    'liver_1'
+    """
+    for ending in ENDINGS:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def _look_into(folder: Path, sources: list[Source], skipped: list[Skipped]) -> None:
+    try:
+        files = sorted(p for p in folder.iterdir() if not p.is_dir())
+    except OSError as error:
+        skipped.append(Skipped(folder, f"{folder}: cannot be listed ({error.strerror})"))
+        return
+    _sort_in(files, sources, skipped)
+
+
+def _sort_in(files: list[Path], sources: list[Source], skipped: list[Skipped]) -> None:
+    slices: list[Path] = []
+    for file in files:
+        try:
+            kind = kind_of(file)
+        except DataError as error:
+            if not _belongs(file):
+                skipped.append(Skipped(file, str(error)))
+            continue
+        if kind == "dicom":
+            slices.append(file)
+        else:
+            sources.append(Source(file, (file,), stem_of(file)))
+    if slices:
+        found, left = dicom.series_of(slices)
+        for name, members in found:
+            path = members[0] if len(files) == 1 else members[0].parent
+            sources.append(Source(path, members, name))
+        skipped += [Skipped(file, reason) for file, reason in left]
+
+
+def _belongs(file: Path) -> bool:
+    """Tell whether a file is the voxel part of a header beside it."""
+    return file.suffix.lower() in (".raw", ".zraw") and any(
+        file.with_suffix(ending).exists() for ending in (".mhd", ".nhdr")
+    )
+
+
+def _told_apart(sources: list[Source]) -> Iterator[Source]:
+    """Yield sources under unlike names: the parent folder, then a number, is added where names meet."""
+    first = Counter(source.name for source in sources)
+    named = [
+        source if first[source.name] == 1 else replace(source, name=f"{_parent(source)}_{source.name}")
+        for source in sources
+    ]
+    seen: Counter[str] = Counter()
+    taken = {source.name for source in named}
+    for source in named:
+        seen[source.name] += 1
+        number, name = seen[source.name], source.name
+        while number > 1 and (name := f"{source.name}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        yield replace(source, name=name)
+
+
+def _parent(source: Source) -> str:
+    return source.files[0].parent.name or "image"

@@ -1,0 +1,99 @@
+"""NRRD and MetaImage (MHA, MHD) through SimpleITK, after our own look at the text header."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from medunet.errors import DataError
+from medunet.geometry import Affine
+from medunet.io.limits import check_affine, check_declared
+from medunet.io.stored import Layout, Stored
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TEXT_BYTES = 2**16
+_DATA_FILE = {"meta": rb"(?im)^\s*ElementDataFile\s*=\s*(.*?)\s*$", "nrrd": rb"(?im)^data ?file:\s*(.*?)\s*$"}
+
+
+def read_layout(path: Path, kind: str, *, any_grid: bool = False) -> Layout:
+    """Return the declared grid; DataError for a header that cannot be true."""
+    data = _data_file(path, kind)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO" if kind == "meta" else "NrrdImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise DataError(f"{path}: the header cannot be read ({_last_line(error)})") from error
+    shape, channels = tuple(int(n) for n in reader.GetSize()), reader.GetNumberOfComponents()
+    dtype = _dtype(path, reader.GetPixelID())
+    affine = _ras(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape, affine = shape[:-1], affine[:4, :4]
+    if len(shape) not in (2, 3):
+        raise DataError(f"{path}: found {len(shape)} axes {shape}; expected 2 or 3")
+    check_declared(path, (*shape, channels), dtype.itemsize, stored_bytes=data.stat().st_size, deflated=True)
+    warnings = check_affine(path, affine, any_grid=any_grid)
+    return Layout(shape, affine, channels, dtype.name, kind, warnings=tuple(warnings))
+
+
+def read_stored(path: Path, kind: str, *, any_grid: bool = False) -> Stored:
+    """Return the voxels as (*spatial, channels)."""
+    layout = read_layout(path, kind, any_grid=any_grid)
+    try:
+        image = sitk.ReadImage(str(path), imageIO="MetaImageIO" if kind == "meta" else "NrrdImageIO")
+    except RuntimeError as error:
+        raise DataError(f"{path}: the voxels cannot be read ({_last_line(error)}); fetch it again") from error
+    array = sitk.GetArrayFromImage(image)
+    if layout.channels == 1:
+        array = array[..., None]
+    spatial = tuple(reversed(range(array.ndim - 1)))
+    array = np.transpose(array, (*spatial, array.ndim - 1))
+    return Stored(array.reshape(*layout.shape, layout.channels), layout, path)
+
+
+def _ras(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> Affine:
+    dims = len(spacing)
+    affine = np.eye(dims + 1)
+    affine[:dims, :dims] = np.array(direction).reshape(dims, dims) * np.array(spacing)
+    affine[:dims, dims] = origin
+    if dims == 2:  # a picture: axes as stored
+        return np.diag([*spacing, 1.0])
+    affine[:2] *= -1.0  # LPS to RAS
+    return affine
+
+
+def _dtype(path: Path, pixel_id: int) -> np.dtype[np.generic]:
+    name = sitk.GetPixelIDValueAsString(pixel_id)
+    names = {"float": "float32"}
+    match = re.search(r"(\d+)-bit (unsigned|signed) integer|(\d+)-bit float", name)
+    if match is None or "complex" in name:
+        raise DataError(f"{path}: voxels of type {names.get(name, name)} are not read; expected real numbers")
+    if match[3]:
+        return np.dtype(f"float{match[3]}")
+    return np.dtype(f"{'u' if match[2] == 'unsigned' else ''}int{match[1]}")
+
+
+def _data_file(path: Path, kind: str) -> Path:
+    """Return the file that holds the voxels: this one, or one beside it; refuse every other place."""
+    with path.open("rb") as stream:
+        text = stream.read(TEXT_BYTES)
+    if kind == "nrrd":
+        text = text.split(b"\n\n")[0]
+    match = re.search(_DATA_FILE[kind], text.replace(b"\r", b""))
+    name = match[1].decode("utf-8", "replace") if match else "LOCAL"
+    if name.upper() == "LOCAL":
+        return path
+    beside = path.parent / name
+    if Path(name).name != name or name.upper().startswith("LIST") or "%" in name:
+        raise DataError(f"{path}: the voxels are said to lie in {name!r}; only a file in the same folder is read")
+    if not beside.is_file():
+        raise DataError(f"{path}: the voxel file {name} is not there; put it beside the header")
+    return beside
+
+
+def _last_line(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[-1].strip()

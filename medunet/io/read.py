@@ -1,0 +1,177 @@
+"""The reader: every scan and mask of training, inference and review enters here.
+
+    sources, skipped = find_images([Path("scans")])
+    volume = read_image(sources[0])
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medunet.config.card import MaskRule
+from medunet.errors import DataError
+from medunet.io.check import same_grid
+from medunet.io.find import Listing, Skipped, Source, find_images
+from medunet.io.formats import files_of, layout_of, stored_of
+from medunet.io.labels import to_labels
+from medunet.io.remarks import about_grid, about_values, replace_nonfinite
+from medunet.io.stored import Header, Stored
+from medunet.io.volume import Array, Grid, Volume
+
+__all__ = [
+    "Header",
+    "Listing",
+    "Skipped",
+    "Source",
+    "content_hash",
+    "find_images",
+    "read_header",
+    "read_image",
+    "read_mask",
+]
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+CHUNK = 2**20
+
+
+def read_image(
+    source: Path | Source | Sequence[Path],
+    *,
+    channels: int = 1,
+    pixel_mm: float | None = None,
+    any_grid: bool = False,
+) -> Volume:
+    """Return an image as float32 (channels, X, Y[, Z]) in RAS+; several paths are one channel each.
+
+    pixel_mm is the edge of a pixel where the file does not say. any_grid lets sheared grids through, for
+    repairs only. DataError says what is wrong with the file and what to do.
+    """
+    if isinstance(source, Path | Source):
+        return _one_image(source, channels, pixel_mm, any_grid)
+    parts = [_one_image(path, 1, pixel_mm, any_grid) for path in source]
+    if len(parts) != channels:
+        raise DataError(f"{list(map(str, source))}: found {len(parts)} files; expected {channels}, one per channel")
+    for part in parts[1:]:
+        if problem := same_grid(parts[0], part):
+            raise DataError(f"{part.path}: the channels of one image must share a grid; {problem}")
+    first = parts[0]
+    told = tuple(f"{part.path.name}: {text}" for part in parts for text in part.warnings)
+    array = np.concatenate([part.array for part in parts])
+    return Volume(
+        array, first.affine, first.grid, first.path, first.spacing_known, first.modality, told, first.header
+    )
+
+
+def read_mask(
+    path: Path | Source,
+    *,
+    rule: MaskRule = MaskRule(),  # noqa: B008 (frozen)
+    labels: Collection[int] | None = None,
+) -> Volume:
+    """Return a mask as uint8 (X, Y[, Z]) labels of the card in RAS+.
+
+    labels are the numbers a card knows besides 0; None accepts 0 to 255. DataError names unknown values.
+    """
+    stored = stored_of(_files(path), indices=True)
+    if stored.layout.format == "dicom":
+        raise DataError(f"{stored.path}: masks are not read from DICOM; expected NIfTI, NRRD, MetaImage, PNG or TIFF")
+    if stored.layout.channels > 1 and not _grey(stored.array):
+        raise DataError(f"{stored.path}: the mask is in colour; expected one whole number per voxel")
+    grid = Grid.of(stored.layout.shape, stored.layout.affine)
+    array = to_labels(stored.path, stored.array[..., 0], rule, labels)
+    return _volume(stored, grid, np.ascontiguousarray(grid.to_ras(array)), list(stored.layout.warnings))
+
+
+def read_header(source: Path | Source) -> Header:
+    """Return shape, spacing and affine in RAS+ order without reading voxels."""
+    return layout_of(_files(source)).to_header()
+
+
+def content_hash(source: Path | Source) -> str:
+    """Return the SHA-256 of a file's content; of a series, over the sorted sums of its files."""
+    files = _files(source)
+    sums = sorted(_file_hash(file) for file in files)
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _files(source: Path | Source) -> tuple[Path, ...]:
+    return source.files if isinstance(source, Source) else files_of(source)
+
+
+def _file_hash(path: Path) -> str:
+    sha = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while piece := stream.read(CHUNK):
+                sha.update(piece)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return sha.hexdigest()
+
+
+def _one_image(source: Path | Source, channels: int, pixel_mm: float | None, any_grid: bool) -> Volume:
+    stored = stored_of(_files(source), pixel_mm=pixel_mm, any_grid=any_grid)
+    layout = stored.layout
+    grid = Grid.of(layout.shape, layout.affine)
+    warnings = [*layout.warnings, *about_grid(layout.shape, layout.to_header().spacing_mm)]
+    image = _float(stored.array)
+    _refuse_empty(stored.path, image)
+    warnings += [*replace_nonfinite(image), *about_values(stored.array, image)]
+    image, said = _with_channels(stored, image, channels)
+    turned = np.stack([grid.to_ras(image[..., channel]) for channel in range(channels)])
+    path = source.path if isinstance(source, Source) else source
+    return _volume(Stored(stored.array, layout, path), grid, turned, [*warnings, *said])
+
+
+def _volume(stored: Stored, grid: Grid, array: Array, warnings: list[str]) -> Volume:
+    layout = stored.layout
+    return Volume(
+        array=array,
+        affine=grid.ras_affine,
+        grid=grid,
+        path=stored.path,
+        spacing_known=layout.spacing_known,
+        modality=layout.modality,
+        warnings=tuple(warnings),
+        header={"format": layout.format, "dtype": layout.dtype, **layout.facts},
+    )
+
+
+def _float(stored: Array) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return stored.astype(np.float32)
+
+
+def _refuse_empty(path: Path, image: NDArray[np.float32]) -> None:
+    shape = image.shape[:-1]
+    if max(shape) == 1:
+        raise DataError(f"{path}: the image is a single voxel; expected a scan or picture")
+    if not np.isfinite(image).any():
+        raise DataError(f"{path}: every voxel is NaN or infinite; fetch the file again, or leave the case out")
+
+
+def _with_channels(stored: Stored, image: NDArray[np.float32], channels: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Return (*spatial, channels): grey is repeated, colour becomes luminance where one channel is asked for."""
+    found = image.shape[-1]
+    if found == channels:
+        return image, []
+    if found == 1 and len(stored.layout.shape) == 2:
+        return np.repeat(image, channels, axis=-1), []
+    if (found, channels) == (3, 1) and len(stored.layout.shape) == 2:
+        if _grey(image):
+            return image[..., :1], []
+        return (image @ LUMINANCE)[..., None], ["a colour picture: read as luminance"]
+    axes = " x ".join(str(n) for n in image.shape[: None if found > 1 else -1])
+    raise DataError(
+        f"{stored.path}: found {found} channel(s) or time points ({axes}); expected {channels}. "
+        "Set `channels` in the card, or keep one volume per file"
+    )
+
+
+def _grey(array: Array) -> bool:
+    return all(np.array_equal(array[..., 0], array[..., other]) for other in range(1, array.shape[-1]))

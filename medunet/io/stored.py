@@ -1,0 +1,55 @@
+"""What every reader hands over: the array as the file stores it, before it is turned to RAS+."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medunet.geometry import Affine, spacing_of
+from medunet.io.volume import Array, Grid
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself, without its voxels; axes in RAS+ order."""
+
+    shape: tuple[int, ...]  # spatial
+    spacing_mm: tuple[float, ...]
+    affine: Affine  # (d+1, d+1), voxel -> RAS mm
+    channels: int
+    dtype: str  # as stored, such as int16
+    format: str  # nifti, png, tiff, jpeg, nrrd, meta or dicom
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The declared grid of a file, in the file's own axis order."""
+
+    shape: tuple[int, ...]  # spatial
+    affine: Affine
+    channels: int
+    dtype: str
+    format: str
+    spacing_known: bool = True
+    modality: str | None = None
+    warnings: tuple[str, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def to_header(self) -> Header:
+        """Return the same facts for the array as it will be read, in RAS+ order."""
+        grid = Grid.of(self.shape, self.affine)
+        affine = grid.ras_affine
+        axes = [int(axis) for axis in grid.orientation[:, 0]]
+        shape = [0] * len(self.shape)
+        for stored, ras in enumerate(axes):
+            shape[ras] = self.shape[stored]
+        return Header(tuple(shape), spacing_of(affine), affine, self.channels, self.dtype, self.format)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The voxels of a file: (*spatial, channels) in the file's own axis order and data type."""
+
+    array: Array
+    layout: Layout
+    path: Path

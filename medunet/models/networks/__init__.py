@@ -1,0 +1,1 @@
+"""One network a file: `class Options(Record)` and `build(options, **shape) -> nn.Module`."""

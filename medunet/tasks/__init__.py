@@ -1,0 +1,1 @@
+"""Tasks join data, network, loss and inference: each is a loss for the engine and a prediction."""

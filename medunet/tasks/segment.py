@@ -1,0 +1,159 @@
+"""Segmentation: the loss that the engine minimises, the score it watches, and masks from scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medunet import losses, models
+from medunet.config.plan import Plan
+from medunet.config.recipe import Recipe
+from medunet.config.run import RunFolder
+from medunet.data.cache import Entry
+from medunet.data.preprocess import from_outputs, network_shape, normalise, resample_image
+from medunet.engine.checkpoint import load_weights
+from medunet.engine.distributed import pick_device
+from medunet.errors import ConfigError, DataError
+from medunet.inference.window import predict_labels
+from medunet.io.volume import Volume
+from medunet.losses.deep import deeply_supervised
+
+
+def make_network(plan: Plan, recipe: Recipe) -> nn.Module:
+    """Return the recipe's network, shaped by the plan, with random weights."""
+    return models.build(
+        recipe.network.name,
+        recipe.network.options,
+        dims=plan.dims,
+        inputs=plan.channels,
+        outputs=plan.outputs,
+        strides=plan.strides,
+        kernels=plan.kernels,
+        features=plan.features,
+        deep_supervision=recipe.training.deep_supervision,
+    )
+
+
+@dataclass(frozen=True)
+class SegmentationLoss:
+    """The loss of a batch (images (B, C, *patch), masks (B, *patch)); calls itself what the engine needs."""
+
+    recipe: Recipe
+
+    def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scalar loss; computed in float32, whatever the network ran in."""
+        images, masks = batch
+        outputs = network(images)
+        with torch.autocast(images.device.type, enabled=False):
+            outputs = tuple(o.float() for o in (outputs if isinstance(outputs, tuple) else (outputs,)))
+            return deeply_supervised(losses.build(self.recipe.loss.name, self.recipe.loss.options))(outputs, masks)
+
+
+@dataclass(frozen=True)
+class ValidationScore:
+    """Dice on cached held-out cases, on the network's own grid: quick, for watching a training."""
+
+    entries: Sequence[Entry]
+    plan: Plan
+    recipe: Recipe
+    names: Sequence[str]
+    device: torch.device
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """Return `score` (mean over labels) and `dice_NAME`; a label absent from all cases is left out."""
+        overlap, total = np.zeros(self.plan.outputs), np.zeros(self.plan.outputs)
+        for entry in self.entries:
+            truth = np.asarray(entry.mask)
+            image = torch.from_numpy(np.asarray(entry.image, np.float32))
+            found = predict_outputs([network], image, self.plan, self.recipe, truth.shape, self.device)
+            for output in range(1, self.plan.outputs):
+                overlap[output] += 2 * np.count_nonzero((found == output) & (truth == output))
+                total[output] += np.count_nonzero(found == output) + np.count_nonzero(truth == output)
+        scores = {
+            f"dice_{name}": float(overlap[i + 1] / total[i + 1]) for i, name in enumerate(self.names) if total[i + 1]
+        }
+        return {"score": float(np.mean(list(scores.values()))) if scores else 0.0, **scores}
+
+
+def predict_outputs(  # noqa: PLR0913  every argument is one thing the window needs
+    networks: Sequence[nn.Module],
+    image: Tensor,
+    plan: Plan,
+    recipe: Recipe,
+    out_shape: Sequence[int],
+    device: torch.device,
+) -> NDArray[np.uint8]:
+    """Return network outputs (*out_shape) for a normalised image (C, *shape) on the network's grid."""
+    found = predict_labels(
+        networks,
+        image,
+        patch_voxels=plan.patch_voxels,
+        out_shape=tuple(out_shape),
+        overlap=recipe.inference.overlap,
+        mirror_axes=_mirror_axes(plan, recipe),
+        batch_size=recipe.inference.batch_size,
+        precision=recipe.training.precision,
+        device=device,
+    )
+    return np.asarray(found.cpu().numpy(), np.uint8)
+
+
+def _mirror_axes(plan: Plan, recipe: Recipe) -> tuple[int, ...]:
+    """Return the axes for mirrored copies: those that training flipped."""
+    if not recipe.inference.mirror or recipe.augmentation.flip == 0:
+        return ()
+    allowed = recipe.augmentation.flip_axes
+    return tuple(range(plan.dims)) if allowed is None else allowed
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained run (one fold, or several whose probabilities are averaged), ready to predict."""
+
+    run: RunFolder
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+
+    @classmethod
+    def load(cls, run: RunFolder, *, device: str | None = None, folds: Sequence[int] | None = None) -> Segmenter:
+        """Load the weights of a run; ConfigError if it has none."""
+        wanted = run.trained if folds is None else tuple(folds)
+        missing = [f for f in wanted if not (run.fold(f) / "weights.safetensors").is_file()]
+        if not wanted or missing:
+            raise ConfigError(
+                f"{run.path}: no trained weights for fold {', '.join(map(str, missing)) or '0'}; trained folds: "
+                f"{', '.join(map(str, run.trained)) or 'none'}. Run `medunet train` to its end first."
+            )
+        place = pick_device(device)
+        networks = tuple(cls._network(run, fold).to(place) for fold in wanted)
+        return cls(run, networks, place)
+
+    @staticmethod
+    def _network(run: RunFolder, fold: int) -> nn.Module:
+        network = make_network(run.plan, run.recipe)
+        path = run.fold(fold) / "weights.safetensors"
+        try:
+            network.load_state_dict(load_weights(path))
+        except RuntimeError as error:
+            raise DataError(f"{path}: the weights do not fit the run's config: {error}") from None
+        return network.eval()
+
+    def predict(self, volume: Volume) -> NDArray[np.uint8]:
+        """Return label values of the card (X, Y[, Z]) on the volume's own RAS grid."""
+        plan, card = self.run.plan, self.run.card
+        if len(volume.shape) != plan.dims or len(volume.array) != plan.channels:
+            raise DataError(
+                f"{volume.path}: found {len(volume.array)} channel(s) of shape {volume.shape}; the run {self.run.path} "
+                f"was trained on {plan.channels} channel(s) in {plan.dims}D. Use a run for such images."
+            )
+        shape = network_shape(volume.shape, volume.spacing_mm, plan)
+        image = normalise(resample_image(volume.array, shape, volume.spacing_mm), plan)
+        found = predict_outputs(
+            self.networks, torch.from_numpy(image), plan, self.run.recipe, volume.shape, self.device
+        )
+        return from_outputs(found, card)

@@ -1,0 +1,1 @@
+"""One verb a file; files, network, clock and screen are wired here."""

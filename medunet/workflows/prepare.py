@@ -1,0 +1,170 @@
+"""prepare: from a data folder to fingerprints, a plan and a cache; free when run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from medunet.config.card import Card
+from medunet.config.plan import Plan
+from medunet.config.recipe import Recipe
+from medunet.data.cache import Entry, cached
+from medunet.data.cases import Case, check_expectations, find_cases
+from medunet.data.fingerprint import Fingerprint, fingerprint
+from medunet.data.parallel import each, workers_for
+from medunet.data.plan import Device, make_plan
+from medunet.errors import DataError, MedunetError
+from medunet.io.read import content_hash, read_header
+from medunet.io.write import write_atomic
+from medunet.workflows.progress import progress, say
+
+PREPARE_GB = 4.0  # memory for cases that are worked on at the same time
+Result = TypeVar("Result")
+
+
+@dataclass
+class Survey:
+    """A data set as found: what can be used, and why the rest cannot."""
+
+    card: Card
+    data: Path
+    cases: dict[str, Case] = field(default_factory=dict)
+    content: dict[str, str] = field(default_factory=dict)  # case -> sha256 over image and mask
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # case -> reason
+    notes: tuple[str, ...] = ()
+    workers: int = 1
+
+    @property
+    def data_hash(self) -> str:
+        """One hash for all usable cases."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+
+
+def survey(card: Card, data: Path, cache: Path) -> Survey:
+    """Find, hash and measure all cases; a case that cannot be used is told and left out."""
+    found = find_cases(card, data)
+    out = Survey(card, data, {case.id: case for case in found.cases}, notes=found.problems)
+    for problem in found.problems:
+        say(f"left out: {problem}")
+    headers = _headers(out)
+    largest = max((int(_product(h.shape)) for h in headers.values()), default=1)
+    out.workers = workers_for(largest * card.channels, PREPARE_GB)
+    hashes = _Hashes(cache / "hashes.json")
+    out.content = _for_all(out, "Hashing", lambda case: _content(case, hashes))
+    hashes.save()
+    store = cache / "fingerprints"
+    out.fingerprints = _for_all(
+        out, "Measuring", lambda case: fingerprint(case, card, out.content[case.id], store)
+    )
+    check_expectations(card, found, out.fingerprints)
+    if not out.fingerprints:
+        raise DataError(f"{data}: none of {len(found.cases)} cases can be used; the reasons are above.")
+    out.content = {case: out.content[case] for case in out.fingerprints}
+    return out
+
+
+def plan_for(found: Survey, recipe: Recipe, device: Device) -> Plan:
+    """Return the plan for a surveyed data set."""
+    return make_plan(found.card, list(found.fingerprints.values()), recipe.planning, device)
+
+
+def fill_cache(found: Survey, plan: Plan, cache: Path) -> dict[str, Entry]:
+    """Preprocess every usable case into the cache; entries that are there already cost nothing."""
+    make = partial(_entry, found=found, plan=plan, cache=cache)
+    return dict(sorted(_for_all(found, "Caching", make).items()))
+
+
+def prepare(recipe: Recipe, card: Card, data: Path, workspace: Path, device: Device) -> dict[str, Any]:
+    """Survey, plan and cache a data set; return what was decided, for `--json`."""
+    cache = workspace / "cache"
+    found = survey(card, data, cache)
+    plan = plan_for(found, recipe, device)
+    for reason in plan.reasons:
+        say(f"plan: {reason}")
+    entries = fill_cache(found, plan, cache)
+    say(f"{len(entries)} cases are ready in {cache}.")
+    return {
+        "cases": len(entries),
+        "failed": found.failed,
+        "left_out": list(found.notes),
+        "data_hash": found.data_hash,
+        "plan": plan.model_dump(mode="json"),
+    }
+
+
+def _entry(case: Case, *, found: Survey, plan: Plan, cache: Path) -> Entry:
+    return cached(case, found.card, plan, found.content[case.id], cache)
+
+
+def _headers(out: Survey) -> dict[str, Any]:
+    return _for_all(out, None, lambda case: read_header(case.images[0]))
+
+
+def _for_all(out: Survey, what: str | None, function: Callable[[Case], Result]) -> dict[str, Result]:
+    """Apply a function to every case that has not failed yet; failures move to `out.failed`."""
+    todo = [case for name, case in out.cases.items() if name not in out.failed]
+    results: dict[str, Result] = {}
+    if what is None:
+        return _collect(out, results, each(function, todo, out.workers), lambda _: None)
+    with progress(what, len(todo)) as bar:
+        return _collect(out, results, each(function, todo, out.workers), lambda case: bar.advance())
+
+
+def _collect(
+    out: Survey, results: dict[str, Result], pairs: Any, moved: Callable[[Case], None]
+) -> dict[str, Result]:
+    for case, result in pairs:
+        if isinstance(result, MedunetError):
+            out.failed[case.id] = str(result)
+            say(f"left out: {case.id}: {result}")
+        else:
+            results[case.id] = result
+        moved(case)
+    return results
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for n in shape:
+        total *= n
+    return total
+
+
+def _content(case: Case, hashes: _Hashes) -> str:
+    files = [*case.images, *([case.mask] if case.mask else [])]
+    return hashlib.sha256("|".join(hashes.of(path) for path in files).encode()).hexdigest()
+
+
+class _Hashes:
+    """Content hashes remembered by path, size and time of change, so that big files are hashed once."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        try:
+            self.known: dict[str, str] = json.loads(store.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.known = {}
+        self.before = len(self.known)
+
+    def of(self, path: Path) -> str:
+        key = self._key(path)
+        if key not in self.known:
+            self.known[key] = content_hash(path)
+        return self.known[key]
+
+    @staticmethod
+    def _key(path: Path) -> str:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        marks = [f"{f}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files]
+        return hashlib.sha256("|".join([str(path.absolute()), *marks]).encode()).hexdigest()
+
+    def save(self) -> None:
+        if len(self.known) > self.before:
+            with write_atomic(self.store) as temporary:
+                temporary.write_text(json.dumps(self.known), encoding="utf-8")

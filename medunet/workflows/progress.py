@@ -1,0 +1,60 @@
+"""A live bar with ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+PLAIN_SECONDS = 10.0  # between two plain lines
+
+
+def say(text: str) -> None:
+    """Write one line for the user (standard error, so that standard output stays machine-readable)."""
+    console.print(text, markup=False)
+
+
+class Bar:
+    """What a workflow moves on: `advance()` after each item, `note()` for what it is doing."""
+
+    def __init__(self, what: str, total: float, live: Progress | None) -> None:
+        self.what, self.total, self.done, self.text = what, total, 0.0, ""
+        self._live = live
+        self._task = live.add_task(what, total=total, note="") if live else None
+        self._start = self._last = time.monotonic()
+
+    def advance(self, by: float = 1.0) -> None:
+        """Count `by` more items as done."""
+        self.done += by
+        if self._live and self._task is not None:
+            self._live.update(self._task, completed=self.done, note=self.text)
+        elif time.monotonic() - self._last > PLAIN_SECONDS or self.done >= self.total:
+            self._plain()
+
+    def note(self, text: str) -> None:
+        """Show a word on what is happening, such as a case or a loss."""
+        self.text = text
+
+    def _plain(self) -> None:
+        self._last = time.monotonic()
+        spent = self._last - self._start
+        left = spent * (self.total / self.done - 1) if self.done else 0.0
+        share = 100 * self.done / self.total if self.total else 100.0
+        say(f"{self.what}: {share:3.0f} %  {spent:.0f} s spent, {left:.0f} s left  {self.text}".rstrip())
+
+
+@contextmanager
+def progress(what: str, total: float) -> Iterator[Bar]:
+    """Show the progress of `total` items (or seconds) until the block ends."""
+    if not sys.stderr.isatty():
+        say(f"{what} ...")
+        yield Bar(what, total, None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as live:
+        yield Bar(what, total, live)
