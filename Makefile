@@ -68,7 +68,7 @@ fix: setup ## format, and correct what the linter can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 mlflow: setup ## the MLflow pages of the runs in WORKSPACE, on http://127.0.0.1:5000
-	@cd $(WORKSPACE) && mkdir -p mlflow && $(abspath $(BIN))/mlflow server --host 127.0.0.1 --port 5000 \
+	@cd $(WORKSPACE) && mkdir -p mlflow && MLFLOW_DISABLE_TELEMETRY=true $(abspath $(BIN))/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow/mlflow.db --default-artifact-root mlflow/artifacts
 
 clean: ## remove .venv, builds and caches of the tools; runs, cache and tracking data stay

@@ -58,7 +58,7 @@ def mm_to_voxel(affine: Affine, point_mm: NDArray[np.float64]) -> NDArray[np.flo
     >>> mm_to_voxel(np.diag([2.0, 3.0, 1.0]), np.array([2.0, 3.0])).tolist()
     [1.0, 1.0]
     """
-    return voxel_to_mm(np.linalg.inv(affine), point_mm)
+    return voxel_to_mm(np.asarray(np.linalg.inv(affine), np.float64), point_mm)
 
 
 def voxel_volume_ml(spacing_mm: Sequence[float]) -> float:

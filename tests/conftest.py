@@ -13,7 +13,13 @@ import pytest
 # Before torch and numpy are imported: one thread per test process, since xdist runs one process per core.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
-for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "MEDUNET_WORKSPACE", "MAKEFLAGS"):
+for name in (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_RUN_ID",
+    "MEDUNET_WORKSPACE",
+    "MAKEFLAGS",
+):
     os.environ.pop(name, None)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"

@@ -1,4 +1,4 @@
-"""A training budget in wall-clock time or in optimiser steps, written as a person would: `10m`, `2h`, `500 steps`."""
+"""A training budget in wall-clock time or in optimiser steps, as a person writes it: `10m`, `500 steps`."""
 
 from __future__ import annotations
 

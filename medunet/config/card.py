@@ -1,4 +1,4 @@
-"""A data set card: one YAML file that says what a data set is, where its files lie and what its labels mean."""
+"""A data set card: what a data set is, where its files lie and what its labels mean, in one YAML file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Label(Record):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_ ,()/-]+$")
     snomed: str | None = Field(None, pattern=r"^\d{6,18}$")  # SNOMED CT concept id, DICOM PS3.16
-    mirror: str | None = None  # name of the partner on the other side, swapped when left and right are flipped
+    mirror: str | None = (
+        None  # name of the partner on the other side, swapped when left and right are flipped
+    )
 
 
 class Files(Record):
@@ -43,7 +45,9 @@ class Files(Record):
         if pattern is not None and "{case}" not in pattern:
             raise ValueError("must hold {case}, the part of the name that tells cases apart")
         if unknown := set(re.findall(r"\{(.*?)\}", pattern or "")) - {"case", "patient", "channel"}:
-            raise ValueError(f"unknown placeholder {sorted(unknown)}; known: {{case}}, {{patient}}, {{channel}}")
+            raise ValueError(
+                f"unknown placeholder {sorted(unknown)}; known: {{case}}, {{patient}}, {{channel}}"
+            )
         return pattern
 
 

@@ -1,7 +1,7 @@
 """The run folder: what a training leaves behind and all that inference needs.
 
-    RUN/config.yaml  card.yaml  plan.yaml  folds.json  run.json
-    RUN/fold_0/weights.safetensors  fold.json  metrics.jsonl  checkpoint/  evaluation/
+RUN/config.yaml  card.yaml  plan.yaml  folds.json  run.json
+RUN/fold_0/weights.safetensors  fold.json  metrics.jsonl  checkpoint/  evaluation/
 """
 
 from __future__ import annotations

@@ -80,13 +80,15 @@ def _matrix(angles_degrees: Sequence[float], factor: float, spacing_mm: Sequence
 
 
 def source_box(
-    centre: Sequence[float], patch: Sequence[int], matrix: Matrix | None
+    centre: Sequence[float] | Matrix, patch: Sequence[int], matrix: Matrix | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return first voxel and shape of the box of the image that a patch (turned by `matrix`) looks at."""
     half = (np.asarray(patch, float) - 1) / 2
     reach = half if matrix is None else np.abs(matrix) @ half + 1
     first = np.floor(np.asarray(centre) - reach + 1e-6).astype(int)
-    last = first + np.asarray(patch) - 1 if matrix is None else np.ceil(np.asarray(centre) + reach).astype(int)
+    last = (
+        first + np.asarray(patch) - 1 if matrix is None else np.ceil(np.asarray(centre) + reach).astype(int)
+    )
     return tuple(int(n) for n in first), tuple(int(n) for n in last - first + 1)
 
 
@@ -100,7 +102,9 @@ def vary_space(
     if variation.matrix is not None:
         grid = _grid(variation.matrix, image.shape[1:], patch)
         image = nnf.grid_sample(image[None], grid, padding_mode="border", align_corners=True)[0]
-        mask = nnf.grid_sample(mask[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(mask.dtype)
+        mask = nnf.grid_sample(mask[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(
+            mask.dtype
+        )
     if variation.flips:
         image = image.flip([axis + 1 for axis in variation.flips])
         mask = mask.flip(list(variation.flips))
@@ -161,7 +165,9 @@ def _contrast(image: Tensor, factor: float) -> Tensor:
     """Stretch about each channel's mean, inside its former range."""
     axes = tuple(range(1, image.ndim))
     mean = image.mean(axes, keepdim=True)
-    return ((image - mean) * factor + mean).clamp(image.amin(axes, keepdim=True), image.amax(axes, keepdim=True))
+    return ((image - mean) * factor + mean).clamp(
+        image.amin(axes, keepdim=True), image.amax(axes, keepdim=True)
+    )
 
 
 def _low_resolution(image: Tensor, share: float) -> Tensor:

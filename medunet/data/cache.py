@@ -1,13 +1,12 @@
 """Preprocessed cases on disk: memory-mapped, named by content, written whole or not at all.
 
-CACHE/cases/KEY/{image.npy (C, X, Y[, Z]) float16, mask.npy (X, Y[, Z]) uint8 outputs, foreground.npy, entry.json}
+CACHE/cases/KEY/ image.npy (C, X, Y[, Z]) float16, mask.npy (X, Y[, Z]) uint8, foreground.npy, entry.json
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from medunet.data.cases import Case
 from medunet.data.fingerprint import content_key, read_pair
 from medunet.data.preprocess import network_shape, normalise, resample_image, resample_mask, to_outputs
 from medunet.errors import DataError
-from medunet.io.write import out_of_space
 
 VERSION = "1"  # raise it when preprocessing changes
 FOREGROUND_POINTS = 10_000  # voxels remembered per label and case, to centre patches on
@@ -73,7 +71,7 @@ def cached(case: Case, card: Card, plan: Plan, content: str, cache: Path) -> Ent
     shape = network_shape(image.shape, image.spacing_mm, plan)
     resampled = normalise(resample_image(image.array, shape, image.spacing_mm), plan)
     labels = resample_mask(to_outputs(mask.array, card), shape)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "image": np.clip(resampled, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16),
         "mask": labels,
         "foreground": foreground_points(labels),
@@ -82,7 +80,10 @@ def cached(case: Case, card: Card, plan: Plan, content: str, cache: Path) -> Ent
     try:
         _publish(folder, arrays, facts)
     except OSError as error:
-        raise out_of_space(folder, error) from None
+        raise DataError(
+            f"{folder}: the cache entry of {case.id} cannot be written ({error.strerror}); it needs about "
+            f"{sum(a.nbytes for a in arrays.values()) / 1e6:.0f} MB. Make room, or name another --workspace."
+        ) from None
     return Entry(case.id, folder)
 
 
@@ -108,7 +109,9 @@ def _publish(folder: Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)
         (temporary / "entry.json").write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(temporary, folder)
+        if folder.exists() and not (folder / "entry.json").is_file():
+            shutil.rmtree(folder)  # damaged: somebody removed a part of it
+        temporary.replace(folder)
     except OSError:
         if not (folder / "entry.json").is_file():
             raise
@@ -121,5 +124,7 @@ def open_entries(cache: Path, keys: dict[str, str]) -> tuple[Entry, ...]:
     entries = tuple(Entry(case, cache / "cases" / key) for case, key in sorted(keys.items()))
     for entry in entries:
         if not (entry.folder / "entry.json").is_file():
-            raise DataError(f"{entry.folder}: the cache of case {entry.case} is gone. Run `medunet prepare` again.")
+            raise DataError(
+                f"{entry.folder}: the cache of case {entry.case} is gone. Run `medunet prepare` again."
+            )
     return entries

@@ -29,7 +29,9 @@ class Fingerprint(Record):
     spacing_known: bool
     kind: str  # "grey" or "colour": cases of both kinds go to every fold
     label_voxels: dict[int, int]  # label of the card -> voxels
-    samples: tuple[tuple[float, ...], ...]  # (n, C) intensities inside labels (of the whole image if there are none)
+    samples: tuple[
+        tuple[float, ...], ...
+    ]  # (n, C) intensities inside labels; of all voxels if there are none
     warnings: tuple[str, ...] = ()
 
     @property
@@ -46,8 +48,8 @@ def read_pair(case: Case, card: Card) -> tuple[Volume, Volume]:
     image = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm)
     if len(image.shape) != card.dims:
         raise DataError(
-            f"{case.images[0]}: found {len(image.shape)} spatial axes {image.shape}; the card {card.name} says "
-            f"{card.dims}. Correct `dims` in the card, or split the file."
+            f"{case.images[0]}: found {len(image.shape)} spatial axes {image.shape}; "
+            f"the card {card.name} says {card.dims}. Correct `dims` in the card, or split the file."
         )
     mask = read_mask(case.mask, rule=card.mask, labels=tuple(card.labels))
     if problem := same_grid(image, mask):

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medunet.errors import DataError
+from medunet.io.find import ENDINGS
 
-STORED_3D = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".dcm")
-ENDINGS = (*STORED_3D, ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 PLACEHOLDERS = {"case": "[^/]+?", "patient": "[^/]+?", "channel": r"\d{4}"}
 
 Key = tuple[str, str]  # patient (empty where the pattern has none), case

@@ -30,7 +30,7 @@ MOST_FEATURES = {3: 320, 2: 512}
 SMALLEST_EDGE = 4  # voxels of the deepest stage
 MOST_STAGES = 6
 # Bytes that training keeps per voxel and feature channel of a stage: two convolutions with their norms and
-# activations on each side of the network, in bf16 or fp32, with gradients (measured, see tests/data/test_plan.py).
+# activations on each side of the network, with gradients (measured, see tests/data/test_plan.py).
 BYTES_PER_ACTIVATION = 28
 FIXED_GB = 0.8  # Python, torch and the loader
 
@@ -70,7 +70,11 @@ def make_plan(card: Card, cases: Sequence[Fingerprint], wishes: Planning, device
         f"{len(strides)} stages: an axis is halved while it stays at least {2 * SMALLEST_EDGE} voxels long "
         "and is not twice as coarse as the finest",
         f"normalisation {normalisation}: "
-        + ("CT numbers mean the same in every scan" if normalisation == "ct" else "intensities differ by scan"),
+        + (
+            "CT numbers mean the same in every scan"
+            if normalisation == "ct"
+            else "intensities differ by scan"
+        ),
     ]
     samples = np.concatenate([np.asarray(case.samples, float).reshape(-1, card.channels) for case in cases])
     return Plan(
@@ -115,7 +119,9 @@ def _patch(median: Sequence[int], spacing_mm: Sequence[float], limit: int) -> tu
     """Return the median shape, its longest edges (in mm) cut until the patch has at most `limit` voxels."""
     patch = list(median)
     while np.prod(patch) > limit:
-        longest = int(np.argmax([n * s if n > SMALLEST_EDGE else 0 for n, s in zip(patch, spacing_mm, strict=True)]))
+        longest = int(
+            np.argmax([n * s if n > SMALLEST_EDGE else 0 for n, s in zip(patch, spacing_mm, strict=True)])
+        )
         patch[longest] -= max(1, patch[longest] // 16)
     return tuple(patch)
 
@@ -127,7 +133,9 @@ def _stages(
     edges, spacing = np.asarray(patch, float), np.asarray(spacing_mm, float)
     strides, kernels = [tuple(1 for _ in patch)], [_kernel(spacing)]
     while len(strides) < MOST_STAGES:
-        halve = (edges >= 2 * SMALLEST_EDGE) & (spacing < 2 * spacing[edges >= 2 * SMALLEST_EDGE].min(initial=np.inf))
+        halve = (edges >= 2 * SMALLEST_EDGE) & (
+            spacing < 2 * spacing[edges >= 2 * SMALLEST_EDGE].min(initial=np.inf)
+        )
         if not halve.any():
             break
         step = np.where(halve, 2, 1)

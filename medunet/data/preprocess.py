@@ -1,4 +1,4 @@
-"""From a scan as read to the grid and intensities that a network sees; the same for training and inference."""
+"""From a scan as read to the grid and intensities a network sees; the same for training and inference."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def resample_image(image: Image, shape: Sequence[int], spacing_mm: Sequence[floa
 
 
 def resample_mask(mask: Mask, shape: Sequence[int]) -> Mask:
-    """Return the (X, Y[, Z]) labels on another shape: each label is interpolated linearly, the largest wins."""
+    """Return the (X, Y[, Z]) labels on another shape; shares of labels are interpolated, the largest wins."""
     if tuple(mask.shape) == tuple(shape):
         return mask
     best = np.full(shape, -1.0, np.float32)

@@ -37,7 +37,9 @@ class PatchSource:
     seed: int
     margin_voxels: tuple[int, ...] = ()
     mirror_pairs: tuple[tuple[int, int], ...] = ()
-    _open: dict[int, tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]] = field(default_factory=dict)
+    _open: dict[int, tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]] = field(
+        default_factory=dict
+    )
 
     def patch(self, position: int) -> tuple[Tensor, Tensor]:
         """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64."""
@@ -51,7 +53,12 @@ class PatchSource:
         return self._varied(box_image, box_mask, variation, outer, margin)
 
     def _varied(
-        self, image: Tensor, mask: Tensor, variation: Variation, outer: tuple[int, ...], margin: tuple[int, ...]
+        self,
+        image: Tensor,
+        mask: Tensor,
+        variation: Variation,
+        outer: tuple[int, ...],
+        margin: tuple[int, ...],
     ) -> tuple[Tensor, Tensor]:
         image, mask = vary_space(image, mask, variation, outer, self.mirror_pairs)
         inner = tuple(slice(m, n - m) for m, n in zip(margin, outer, strict=True))
@@ -97,7 +104,7 @@ def _inside(point: NDArray[np.float64], shape: Sequence[int], patch: Sequence[in
 def cut(
     image: NDArray[np.float16], mask: NDArray[np.uint8], first: Sequence[int], shape: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the box from voxel `first`: (C, *shape) float32 and (*shape) uint8, mirrored beyond the edges."""
+    """Return the box from voxel `first`: (C, *shape) float32 and (*shape) uint8; edges are mirrored."""
     size = mask.shape
     inside = [(max(0, f), min(n, f + s)) for f, s, n in zip(first, shape, size, strict=True)]
     where = tuple(slice(a, max(a, b)) for a, b in inside)
@@ -129,7 +136,9 @@ class Batches:
                 yield self._batch(batch)
                 batch += 1
         ahead: list[Future[tuple[Tensor, Tensor]]] = []
-        with ThreadPoolExecutor(self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(
+            self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
             try:
                 while True:
                     while len(ahead) < 2 * self.workers + 1:

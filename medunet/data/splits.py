@@ -30,7 +30,7 @@ def folds_of(
     groups = [patients[case] for case in cases]
     if len(set(groups)) < folds:
         raise DataError(
-            f"{folds} folds need at least {folds} patients; found {len(set(groups))} patients in {len(cases)} cases. "
+            f"{folds} folds need at least {folds} patients; found {len(set(groups))} in {len(cases)} cases. "
             f"Lower `folds` in the recipe (--set folds={max(2, len(set(groups)))}), or add data."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)

@@ -23,10 +23,12 @@ def save_weights(path: Path, weights: dict[str, Tensor], facts: dict[str, str]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, temporary, facts)
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in weights.items()}, temporary, facts
+        )
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: the weights could not be written: {error}. Free some disk space.") from None
     finally:
@@ -38,17 +40,25 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path}: not readable weights (safetensors): {error}. Train again or copy anew.") from None
+        raise DataError(
+            f"{path}: not readable weights (safetensors): {error}. Train again or copy anew."
+        ) from None
 
 
 class Checkpoints:
     """The checkpoints of one fold."""
 
     def __init__(self, folder: Path) -> None:
+        """Look after `folder`; it is made with the first checkpoint."""
         self.folder = folder
 
     def save(
-        self, step: int, network: nn.Module, ema: Ema | None, optimiser: torch.optim.Optimizer, facts: dict[str, Any]
+        self,
+        step: int,
+        network: nn.Module,
+        ema: Ema | None,
+        optimiser: torch.optim.Optimizer,
+        facts: dict[str, Any],
     ) -> None:
         """Write everything that training needs to go on from `step`, then drop older checkpoints."""
         tensors = {f"network.{name}": p for name, p in network.state_dict().items()}
@@ -96,7 +106,9 @@ class Checkpoints:
             if ema is not None:
                 ema.load(_part(tensors, "ema."))
         except (RuntimeError, KeyError) as error:
-            raise ConfigError(f"{path}: belongs to another network: {error}. Give the run another --name.") from None
+            raise ConfigError(
+                f"{path}: belongs to another network: {error}. Give the run another --name."
+            ) from None
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimiser.").items():
             index, name = key.split(".", 1)

@@ -14,6 +14,7 @@ class Ema:
     """Keeps averaged weights beside a network; buffers (none in our networks) are not averaged."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
+        """Start from the network's present weights."""
         self.decay = decay
         self.weights = {name: p.detach().clone() for name, p in network.named_parameters()}
 
@@ -21,7 +22,7 @@ class Ema:
     def update(self, network: nn.Module, step: int) -> None:
         """Move the average towards the network; early steps count more, as the average starts cold."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        live = [p for _, p in network.named_parameters()]
+        live: list[Tensor] = [p for _, p in network.named_parameters()]
         torch._foreach_lerp_(list(self.weights.values()), live, 1 - decay)
 
     @contextmanager

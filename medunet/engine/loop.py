@@ -106,13 +106,13 @@ class Trainer:
         saved_at = reported_at = start
         ending = "finished"
         while True:
-            save_due = time.monotonic() - saved_at > how.checkpoint_seconds
-            progress, save_due = world.agree([self.clock.progress(state.step), float(save_due)])
+            unsaved = time.monotonic() - saved_at
+            progress, unsaved = world.agree([self.clock.progress(state.step), unsaved])
             stop = world.most(float(self.stop_asked))
             if stop or progress >= 1.0:
                 ending = "stopped" if stop else "finished"
                 break
-            if save_due:
+            if unsaved > how.checkpoint_seconds:
                 self._save()
                 saved_at = time.monotonic()
             numbers, step_waited = self._step(stream, progress)
@@ -120,7 +120,10 @@ class Trainer:
             now = time.monotonic()
             if now - reported_at > REPORT_SECONDS or state.step == first_step + 1:
                 reported_at, spent = now, now - start
-                numbers |= {"wait_share": waited / spent, "steps_per_second": (state.step - first_step) / spent}
+                numbers |= {
+                    "wait_share": waited / spent,
+                    "steps_per_second": (state.step - first_step) / spent,
+                }
                 self.report(state.step, progress, numbers)
             if self._validates() and self._no_better():
                 ending = "early"
@@ -173,8 +176,8 @@ class Trainer:
         if self.state.bad_steps >= MOST_BAD_STEPS:
             raise DataError(
                 f"step {self.state.step}: the loss was not a number {MOST_BAD_STEPS} times in a row "
-                f"(loss {loss}, gradient norm {norm}). The last checkpoint in {self.folder / 'checkpoint'} is "
-                "sound. Lower training.learning_rate, or run `medunet doctor` on the data."
+                f"(loss {loss}, gradient norm {norm}). The last checkpoint below {self.folder} is sound. "
+                " Lower training.learning_rate, or run `medunet doctor` on the data."
             )
 
     def _validates(self) -> bool:

@@ -1,7 +1,7 @@
 """A queue of things to send somewhere slow or away, emptied by one background thread.
 
 What is put in never blocks and never raises; order is kept. While the other side is away the thread tries
-again, less and less often. Bulk (curves) is bounded: the newest is dropped and counted when it piles up.
+again, less and less often. Curves are bounded: the newest points are dropped and counted when they pile up.
 """
 
 from __future__ import annotations
@@ -14,20 +14,28 @@ from itertools import islice, takewhile
 from typing import Any, Literal
 
 Outcome = Literal["sent", "refused", "away"]
-BULK_LIMIT = 20_000  # entries; a few MB
+CURVE_LIMIT = 20_000  # points; a few MB
 ROW_LIMIT = 100  # entries sent together
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 LAST_TRIES = 2  # after the close: someone waits for us now
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Numbers of one step, with the time in ms since 1970 at which they were reported."""
+
+    step: int
+    time_ms: int
+    values: dict[str, float]
+
+
 @dataclass
 class Outbox:
-    """`send(entries)` gets the oldest entry, or a row of entries that `joins(first, next)` allows together."""
+    """`send(entries)` gets the oldest entry, or a row of curve points."""
 
     send: Callable[[list[Any]], Outcome]
-    joins: Callable[[Any, Any], bool]
     name: str = "outbox"
-    dropped: int = 0  # bulk entries that found no room
+    dropped: int = 0  # entries that found no room or came too late
     _entries: deque[Any] = field(default_factory=deque)
     _news: threading.Condition = field(default_factory=threading.Condition)
     _closing: bool = False
@@ -39,10 +47,10 @@ class Outbox:
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         self._thread.start()
 
-    def put(self, entry: Any, *, bulk: bool = False) -> None:
-        """Queue an entry; after the close, or when bulk is full, it is dropped."""
+    def put(self, entry: Any) -> None:
+        """Queue an entry; after the close, or when curves pile up, it is dropped."""
         with self._news:
-            if self._closing or (bulk and len(self._entries) >= BULK_LIMIT):
+            if self._closing or (isinstance(entry, Curve) and len(self._entries) >= CURVE_LIMIT):
                 self.dropped += 1
                 return
             self._entries.append(entry)
@@ -80,7 +88,9 @@ class Outbox:
             if self._abandoned or not self._entries:
                 return []
             first, *others = islice(self._entries, ROW_LIMIT)
-            return [first, *takewhile(lambda entry: self.joins(first, entry), others)]
+            if not isinstance(first, Curve):
+                return [first]
+            return [first, *takewhile(lambda entry: isinstance(entry, Curve), others)]
 
     def _forget(self, count: int) -> None:
         with self._news:

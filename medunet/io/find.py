@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,14 +43,17 @@ def find_images(paths: Sequence[Path]) -> Listing:
     """Return one source per image file and per DICOM series below the paths, sorted, with unlike names."""
     sources: list[Source] = []
     skipped: list[Skipped] = []
-    for path in paths:
+    loose: dict[Path, list[Path]] = defaultdict(list)  # files given one by one: slices may form a series
+    for path in dict.fromkeys(paths):
         if path.is_dir():
             for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
                 _look_into(folder, sources, skipped)
         elif path.exists():
-            _sort_in([path], sources, skipped)
+            loose[path.parent].append(path)
         else:
             skipped.append(Skipped(path, f"{path}: there is no such file or folder"))
+    for files in loose.values():
+        _sort_in(files, sources, skipped)
     return Listing(list(_told_apart(sources)), skipped)
 
 
@@ -91,7 +94,7 @@ def _sort_in(files: list[Path], sources: list[Source], skipped: list[Skipped]) -
     if slices:
         found, left = dicom.series_of(slices)
         for name, members in found:
-            path = members[0] if len(files) == 1 else members[0].parent
+            path = members[0] if len(members) == 1 else members[0].parent
             sources.append(Source(path, members, name))
         skipped += [Skipped(file, reason) for file, reason in left]
 
@@ -122,4 +125,4 @@ def _told_apart(sources: list[Source]) -> Iterator[Source]:
 
 
 def _parent(source: Source) -> str:
-    return source.files[0].parent.name or "image"
+    return source.path.resolve().parent.name or "image"

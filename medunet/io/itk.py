@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 
 from medunet.errors import DataError
 from medunet.geometry import Affine
@@ -21,7 +21,7 @@ _DATA_FILE = {"meta": rb"(?im)^\s*ElementDataFile\s*=\s*(.*?)\s*$", "nrrd": rb"(
 def read_layout(path: Path, kind: str, *, any_grid: bool = False) -> Layout:
     """Return the declared grid; DataError for a header that cannot be true."""
     data = _data_file(path, kind)
-    reader = sitk.ImageFileReader()
+    reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("MetaImageIO" if kind == "meta" else "NrrdImageIO")
     reader.SetFileName(str(path))
     try:
@@ -44,10 +44,10 @@ def read_stored(path: Path, kind: str, *, any_grid: bool = False) -> Stored:
     """Return the voxels as (*spatial, channels)."""
     layout = read_layout(path, kind, any_grid=any_grid)
     try:
-        image = sitk.ReadImage(str(path), imageIO="MetaImageIO" if kind == "meta" else "NrrdImageIO")
+        image = SimpleITK.ReadImage(str(path), imageIO="MetaImageIO" if kind == "meta" else "NrrdImageIO")
     except RuntimeError as error:
         raise DataError(f"{path}: the voxels cannot be read ({_last_line(error)}); fetch it again") from error
-    array = sitk.GetArrayFromImage(image)
+    array = SimpleITK.GetArrayFromImage(image)
     if layout.channels == 1:
         array = array[..., None]
     spatial = tuple(reversed(range(array.ndim - 1)))
@@ -67,7 +67,7 @@ def _ras(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple
 
 
 def _dtype(path: Path, pixel_id: int) -> np.dtype[np.generic]:
-    name = sitk.GetPixelIDValueAsString(pixel_id)
+    name = SimpleITK.GetPixelIDValueAsString(pixel_id)
     names = {"float": "float32"}
     match = re.search(r"(\d+)-bit (unsigned|signed) integer|(\d+)-bit float", name)
     if match is None or "complex" in name:
@@ -89,7 +89,9 @@ def _data_file(path: Path, kind: str) -> Path:
         return path
     beside = path.parent / name
     if Path(name).name != name or name.upper().startswith("LIST") or "%" in name:
-        raise DataError(f"{path}: the voxels are said to lie in {name!r}; only a file in the same folder is read")
+        raise DataError(
+            f"{path}: the voxels are said to lie in {name!r}; only a file in the same folder is read"
+        )
     if not beside.is_file():
         raise DataError(f"{path}: the voxel file {name} is not there; put it beside the header")
     return beside

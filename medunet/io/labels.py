@@ -12,10 +12,11 @@ from medunet.errors import DataError
 from medunet.io.volume import Array
 
 LARGEST_STORED = 2**31 - 1
+PIECE = 2**20  # voxels counted at a time
 
 
 def to_labels(path: Path, stored: Array, rule: MaskRule, labels: Collection[int] | None) -> Array:
-    """Return uint8 labels of the same shape; DataError names the value that is none and how many voxels hold it."""
+    """Return uint8 labels of the same shape; DataError names each value that is none and counts it."""
     _check_whole(path, stored, nearest=rule.rule == "nearest")
     if rule.rule == "instances":
         return (stored > 0).astype(np.uint8)
@@ -32,13 +33,18 @@ def _check_whole(path: Path, stored: Array, *, nearest: bool) -> None:
         broken = np.zeros(0) if nearest else stored[stored != np.rint(stored)]
         if broken.size:
             raise DataError(
-                f"{path}: {broken.size} voxels of the mask are not whole numbers, such as {float(broken.flat[0]):g}; "
-                "expected labels (resample masks with nearest neighbour; is this the image?)"
+                f"{path}: {broken.size} voxels of the mask are not whole numbers, such as "
+                f"{float(broken.flat[0]):g}; expected labels "
+                "(resample masks with nearest neighbour; is this the image?)"
             )
         if stored.size and float(stored.max()) > LARGEST_STORED:
-            raise DataError(f"{path}: the mask holds the value {float(stored.max()):g}; expected labels up to 255")
+            raise DataError(
+                f"{path}: the mask holds the value {float(stored.max()):g}; expected labels up to 255"
+            )
     if stored.dtype.kind != "u" and (count := int(np.count_nonzero(stored < 0))):
-        raise DataError(f"{path}: {count} voxels of the mask are negative, down to {stored.min():g}; expected >= 0")
+        raise DataError(
+            f"{path}: {count} voxels of the mask are negative, down to {stored.min():g}; expected >= 0"
+        )
 
 
 def _nearest(stored: Array, values: dict[int, int]) -> Array:
@@ -58,8 +64,8 @@ def _exact(path: Path, stored: Array, values: dict[int, int], labels: Collection
         said = ", ".join(f"{value} ({n} voxels)" for value, n in list(unknown.items())[:8])
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         raise DataError(
-            f"{path}: the mask holds values that are no label: {said}{more}; expected {_short(table, allowed, values)}. "
-            "Correct the mask, or the card (labels, mask.values)"
+            f"{path}: the mask holds values that are no label: {said}{more}; expected "
+            f"{_short(table, allowed, values)}. Correct the mask, or the card (labels, mask.values)"
         )
     if not values:
         return stored.astype(np.uint8)
@@ -71,11 +77,15 @@ def _exact(path: Path, stored: Array, values: dict[int, int], labels: Collection
 
 
 def _histogram(stored: Array) -> tuple[Array, Array]:
-    """Return values and counts; whole numbers up to 65535 are counted without a sort."""
-    if stored.size and stored.max() < 2**16:
-        counts = np.bincount(stored.astype(np.uint16).ravel())
-        return np.flatnonzero(counts), counts[counts > 0]
-    return np.unique(stored, return_counts=True)
+    """Return values and counts; numbers up to 65535 are counted piece by piece, without a sort."""
+    flat = stored.ravel(order="K")
+    top = int(flat.max()) if flat.size else 0
+    if top >= 2**16:
+        return np.unique(flat, return_counts=True)
+    counts = np.zeros(top + 1, np.int64)
+    for start in range(0, flat.size, PIECE):
+        counts += np.bincount(flat[start : start + PIECE].astype(np.intp), minlength=top + 1)
+    return np.flatnonzero(counts), counts[counts > 0]
 
 
 def _short(table: dict[int, int], allowed: set[int], values: dict[int, int]) -> str:

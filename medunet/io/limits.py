@@ -14,6 +14,7 @@ from medunet.geometry import Affine, axis_skew, spacing_of
 
 MAX_VOXELS = 2**31  # more than any scanner delivers: 1290 voxels along each side of a cube
 DEFLATE_RATIO = 1032  # the most that deflate (gzip, PNG) can compress
+WORKING_BYTES = 9  # per voxel while reading: float32 twice and a mask of the finite ones
 DEFLATE_SLACK = 4096  # bytes: tiny files have room for their header
 SHEAR_LIMIT = 1e-2  # cosine between two axes; above it voxels are no longer boxes
 SINGULAR = 1e-9  # relative volume of a voxel below which an affine cannot be inverted
@@ -28,11 +29,15 @@ def check_declared(
     stored_bytes is the number of bytes of the file that may hold voxels; None where it says nothing.
     """
     if any(n < 1 for n in shape):
-        raise DataError(f"{path}: the header declares the shape {tuple(shape)}; every axis must be at least 1")
+        raise DataError(
+            f"{path}: the header declares the shape {tuple(shape)}; every axis must be at least 1"
+        )
     voxels = math.prod(int(n) for n in shape)
     said = f"{path}: the header declares {' x '.join(str(n) for n in shape)} = {voxels:.3g} voxels"
     if voxels > MAX_VOXELS:
-        raise DataError(f"{said}; the limit is {MAX_VOXELS:.3g}. The header is damaged, or cut the image in parts")
+        raise DataError(
+            f"{said}; the limit is {MAX_VOXELS:.3g}. The header is damaged, or cut the image in parts"
+        )
     if stored_bytes is not None:
         most = stored_bytes * DEFLATE_RATIO + DEFLATE_SLACK if deflated else stored_bytes
         if voxels * bytes_per_voxel > most:
@@ -40,9 +45,11 @@ def check_declared(
                 f"{said} ({voxels * bytes_per_voxel:.3g} bytes), but the file holds {stored_bytes} bytes: "
                 "it is cut short or its header is damaged; fetch it again"
             )
-    needed, free = voxels * (bytes_per_voxel + 4), psutil.virtual_memory().available
+    needed, free = voxels * (bytes_per_voxel + WORKING_BYTES), psutil.virtual_memory().available
     if needed > free:
-        raise DataError(f"{said}: reading needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free")
+        raise DataError(
+            f"{said}: reading needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+        )
 
 
 def check_affine(path: Path, affine: Affine, *, any_grid: bool = False) -> list[str]:
@@ -53,15 +60,15 @@ def check_affine(path: Path, affine: Affine, *, any_grid: bool = False) -> list[
     spacing = spacing_of(affine)
     if min(spacing) == 0 or abs(np.linalg.det(axes / np.asarray(spacing))) < SINGULAR:
         raise DataError(
-            f"{path}: the affine is singular (voxel edges {rounded(spacing)} mm): the header does not say where the "
-            "voxels lie; write it again from the source, or give a valid sform"
+            f"{path}: the affine is singular (voxel edges {rounded(spacing)} mm): the header does not say "
+            "where the voxels lie; write it again from the source, or give a valid sform"
         )
     warnings = []
     skew = axis_skew(affine)
     if skew > SHEAR_LIMIT and not any_grid:
         raise DataError(
-            f"{path}: the axes are not at right angles (largest cosine {skew:.3f}, at most {SHEAR_LIMIT} is read); "
-            "resample the image to a right-angled grid: medunet doctor --fix"
+            f"{path}: the axes are not at right angles (largest cosine {skew:.3f}, at most {SHEAR_LIMIT} is "
+            "read); resample the image to a right-angled grid: medunet doctor --fix"
         )
     if skew > SHEAR_LIMIT / 10:
         warnings.append(f"the axes are not quite at right angles (largest cosine {skew:.4f})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 import zlib
 from pathlib import Path
 from typing import IO, Any
@@ -62,10 +63,10 @@ def _header(path: Path) -> tuple[Any, bool]:
             block = stream.read(540)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip content ({error}); fetch the file again") from error
-    first = {int.from_bytes(block[:4], "little", signed=True), int.from_bytes(block[:4], "big", signed=True)}
-    kind = nib.Nifti2Header if 540 in first else nib.Nifti1Header
+    order = "<" if int.from_bytes(block[:4], "little") in (348, 540) else ">"
+    kind = nib.Nifti2Header if 540 in struct.unpack(order + "i", block[:4]) else nib.Nifti1Header
     try:
-        header = kind(block[: kind.sizeof_hdr], check=False)
+        header = kind(block[: kind.sizeof_hdr], endianness=order, check=False)  # type: ignore[no-untyped-call]
     except (HeaderDataError, ValueError) as error:
         raise DataError(f"{path}: the NIfTI header cannot be read ({error})") from error
     _check_magic(path, header)
@@ -82,7 +83,7 @@ def _check_magic(path: Path, header: Any) -> None:
 
 def _dtype(path: Path, header: Any) -> np.dtype[Any]:
     try:
-        dtype = header.get_data_dtype()
+        dtype: np.dtype[Any] = header.get_data_dtype()
     except HeaderDataError as error:
         raise DataError(f"{path}: unknown data type code {int(header['datatype'])}") from error
     if dtype.fields is not None or dtype.kind == "c":
@@ -90,7 +91,7 @@ def _dtype(path: Path, header: Any) -> np.dtype[Any]:
         raise DataError(f"{path}: the voxels are {what}; expected one real number per voxel and channel")
     if dtype.kind not in "iuf":
         raise DataError(f"{path}: voxels of type {dtype} are not read")
-    return np.dtype(dtype)
+    return dtype
 
 
 def _axes(path: Path, header: Any) -> tuple[tuple[int, ...], int]:
@@ -104,19 +105,23 @@ def _axes(path: Path, header: Any) -> tuple[tuple[int, ...], int]:
     if len(shape) < 2:
         raise DataError(f"{path}: found {len(shape)} axis; expected an image of 2 or 3 axes")
     if len(shape) == 5 and shape[3] == 1:
-        raise DataError(f"{path}: found vectors of {shape[4]} numbers per voxel {tuple(shape)}; expected a scan")
+        raise DataError(
+            f"{path}: found vectors of {shape[4]} numbers per voxel {tuple(shape)}; expected a scan"
+        )
     if len(shape) > 4:
-        raise DataError(f"{path}: found {len(shape)} axes {tuple(shape)}; expected 3 (or 4 with channels last)")
+        raise DataError(
+            f"{path}: found {len(shape)} axes {tuple(shape)}; expected 3 (or 4 with channels last)"
+        )
     return tuple(shape[:3]), shape[3] if len(shape) == 4 else 1
 
 
-def _check_size(
-    path: Path, header: Any, zipped: bool, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> None:
+def _check_size(path: Path, header: Any, zipped: bool, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     offset, size = float(header["vox_offset"]), path.stat().st_size
     lowest = int(header.sizeof_hdr) + 4
     if not np.isfinite(offset) or offset < lowest or offset > lowest + LONGEST_EXTENSION:
-        raise DataError(f"{path}: voxels are said to start at byte {offset:.4g}; expected {lowest} or a little more")
+        raise DataError(
+            f"{path}: voxels are said to start at byte {offset:.4g}; expected {lowest} or a little more"
+        )
     stored = size if zipped else max(size - int(offset), 0)
     check_declared(path, shape, dtype.itemsize, stored_bytes=stored, deflated=zipped)
 
@@ -154,7 +159,7 @@ def _corner_gap(header: Any, first: Affine, second: Affine) -> float:
 
 def _fill(path: Path, stream: IO[bytes], offset: int, data: Array) -> None:
     """Read exactly the declared bytes into data, then let gzip check its sum if the file ends there."""
-    view = memoryview(data.view(np.uint8)).cast("B")
+    view = memoryview(data.view(np.uint8))  # type: ignore[arg-type]
     done = 0
     try:
         stream.seek(offset)
@@ -176,5 +181,5 @@ def _scaled(path: Path, header: Any, data: Array) -> Array:
     data = data.astype(data.dtype.newbyteorder("="), copy=False)
     if slope is None or (slope == 1 and not intercept):
         return data
-    wide = np.float32 if data.dtype.itemsize <= 2 else np.float64
-    return np.asarray(data.astype(wide) * wide(slope) + wide(intercept or 0.0))
+    wide = np.dtype(np.float32 if data.dtype.itemsize <= 2 else np.float64)
+    return np.asarray(data.astype(wide) * wide.type(slope) + wide.type(intercept or 0.0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
@@ -14,7 +15,9 @@ from medunet.io.limits import MAX_VOXELS, check_declared
 from medunet.io.stored import Layout, Stored
 from medunet.io.volume import Array
 
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong comes as an exception
 Image.MAX_IMAGE_PIXELS = MAX_VOXELS  # our own check of the declared size comes first, see _check
+MAX_PIXELS = 2**28  # of one picture, 16384 x 16384
 EXIF_ORIENTATION = 274
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 _DTYPES = {"1": "uint8", "I": "int32", "F": "float32", "I;16": "uint16", "I;16B": "uint16"}
@@ -27,6 +30,7 @@ def read_layout(path: Path, kind: str, *, pixel_mm: float | None = None) -> Layo
     with _opened(path) as picture:
         if picture.mode not in _CHANNELS:
             raise DataError(f"{path}: pictures of mode {picture.mode} are not read; save it as grey or RGB")
+        _check_pixels(path, picture.size)  # before `_remarks`: EXIF makes the decoder read the whole picture
         channels = _CHANNELS[picture.mode]
         deep = kind == "png" and channels == 3 and _png_depth(path) == 16
         dtype = "uint16" if deep else _DTYPES.get(picture.mode, "uint8")
@@ -37,13 +41,13 @@ def read_layout(path: Path, kind: str, *, pixel_mm: float | None = None) -> Layo
 
 
 def read_stored(path: Path, kind: str, *, pixel_mm: float | None = None, indices: bool = False) -> Stored:
-    """Return the pixels as (X, Y, channels), alpha dropped; a palette's indices instead of its colours for masks."""
+    """Return (X, Y, channels) without alpha; for masks (indices) a palette's numbers, not its colours."""
     layout = read_layout(path, kind, pixel_mm=pixel_mm)
     try:
         if kind == "tiff":
             pixels = _tiff_pixels(path)
         elif kind == "png" and layout.channels == 3 and layout.dtype == "uint16":
-            pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+            pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
         else:
             pixels = _pixels(path, indices)
     except (OSError, ValueError, SyntaxError, RuntimeError) as error:
@@ -56,6 +60,14 @@ def _opened(path: Path) -> Image.Image:
         return Image.open(path)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: the picture cannot be opened ({error})") from error
+
+
+def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise DataError(
+            f"{path}: the header declares {size[0]} x {size[1]} pixels; at most {MAX_PIXELS:.3g} are read. "
+            "The file is damaged, or cut the picture into tiles"
+        )
 
 
 def _layout(
@@ -84,7 +96,7 @@ def _png_depth(path: Path) -> int:
 def _pixels(path: Path, indices: bool) -> Array:
     with _opened(path) as picture:
         if picture.mode == "P" and not indices:
-            picture = picture.convert("RGB")  # noqa: PLW2901
+            picture = picture.convert("RGB")
         pixels = np.asarray(picture)
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
@@ -106,10 +118,15 @@ def _tiff_layout(path: Path, pixel_mm: float | None) -> Layout:
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise DataError(f"{path}: the TIFF file cannot be opened ({error})") from error
     if pages != 1:
-        raise DataError(f"{path}: found {pages} pages; expected 1. Save each page as its own file, or as NIfTI")
+        raise DataError(
+            f"{path}: found {pages} pages; expected 1. Save each page as its own file, or as NIfTI"
+        )
     if dtype is None or dtype.kind not in "iufb" or samples not in (1, 2, 3, 4):
-        raise DataError(f"{path}: found {samples} samples of type {dtype} per pixel; expected grey or RGB numbers")
+        raise DataError(
+            f"{path}: found {samples} samples of type {dtype} per pixel; expected grey or RGB numbers"
+        )
     channels = 3 if samples > 2 else 1
+    _check_pixels(path, size)
     check_declared(path, (*size, samples), dtype.itemsize, stored_bytes=None, deflated=False)
     return _layout(size, channels, dtype.name, "tiff", pixel_mm, [])
 

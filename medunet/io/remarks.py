@@ -1,10 +1,13 @@
-"""What is odd about the voxels of an image, in words; nothing here refuses a file."""
+"""What is odd about the voxels of an image, in words."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medunet.errors import DataError
 from medunet.io.volume import Array
 
 SMALLEST_AXIS = 8  # voxels
@@ -13,16 +16,22 @@ WRAP_JUMP = 200  # grey values between neighbours of an 8-bit image
 WRAP_SHARE = 2e-3  # of neighbours: natural images stay far below
 
 
-def replace_nonfinite(image: NDArray[np.float32]) -> list[str]:
-    """Set NaN and infinite voxels to the smallest finite value, in place; say how many."""
+def replace_nonfinite(path: Path, image: NDArray[np.float32]) -> list[str]:
+    """Set NaN and infinite voxels to the smallest finite value, in place, and say how many."""
+    if np.isfinite(image.sum(dtype=np.float64)):
+        return []
     finite = np.isfinite(image)
     count = image.size - int(np.count_nonzero(finite))
-    if not count:
-        return []
-    lowest = float(image[finite].min()) if count < image.size else 0.0
+    if count == image.size:
+        raise DataError(
+            f"{path}: every voxel is NaN or infinite; fetch the file again, or leave the case out"
+        )
+    lowest = float(image[finite].min())
     image[~finite] = lowest
     share = 100.0 * count / image.size
-    return [f"{count} voxels ({share:.2g} %) are NaN or infinite: read as {lowest:g}, the lowest finite value"]
+    return [
+        f"{count} voxels ({share:.2g} %) are NaN or infinite: read as {lowest:g}, the lowest finite value"
+    ]
 
 
 def about_grid(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> list[str]:

@@ -25,6 +25,7 @@ _FOREIGN = {
     b"PK\x03\x04": "an archive or a PyTorch file (zip), not an image; it is never unpacked",
     b"PK\x05\x06": "an empty archive (zip), not an image",
     b"\x80": "a Python pickle, not an image; it is never loaded",
+    b"\x00\x08\x00\x05": "a DICOM data set in big endian without file meta, which is not read; export it again",
     b"\x89HDF": "an HDF5 file (MINC or other), which is not read; convert it to NIfTI",
     b"BZh": "a bzip2 archive, not an image",
     b"\xfd7zXZ": "an xz archive, not an image",
@@ -47,7 +48,9 @@ def kind_of(path: Path) -> str:
         head = _unzipped_head(path)
         if _is_nifti(head):
             return "nifti"
-        raise DataError(f"{path}: gzip content that is not NIfTI; expected an image in one of {', '.join(READABLE)}")
+        raise DataError(
+            f"{path}: gzip content that is not NIfTI; expected an image in one of {', '.join(READABLE)}"
+        )
     kind = _kind(head)
     if kind is None:
         raise DataError(f"{path}: {_what(head, path)}; expected an image in one of {', '.join(READABLE)}")
@@ -55,11 +58,11 @@ def kind_of(path: Path) -> str:
 
 
 def _kind(head: bytes) -> str | None:
+    if head[128:132] == b"DICM" or _is_bare_dicom(head):  # first: the preamble may pretend to be a TIFF
+        return "dicom"
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    if head[128:132] == b"DICM" or _is_bare_dicom(head):
-        return "dicom"
     if _is_nifti(head):
         return "nifti"
     if head.lstrip().startswith((b"ObjectType", b"NDims", b"Comment =")) and b"NDims" in head:

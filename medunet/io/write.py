@@ -12,13 +12,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 import tifffile
 from PIL import Image
 
 from medunet.errors import DataError
 from medunet.geometry import Affine
-from medunet.io.volume import Array, Grid, Volume
+from medunet.io.volume import Array, Volume
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
 GZIP_LEVEL = 1  # masks shrink well at any level; images gain little from more
@@ -36,7 +36,7 @@ def write_mask(path: Path, array: Array, like: Volume) -> None:
 
 
 def write_image(path: Path, array: Array, affine: Affine) -> None:
-    """Write an image (C, X, Y[, Z]) or (X, Y[, Z]) with its affine (voxel -> RAS mm), in its own data type."""
+    """Write an image (C, X, Y[, Z]) or (X, Y[, Z]) with its affine (voxel -> RAS mm), in its own type."""
     dims = affine.shape[0] - 1
     if array.ndim not in (dims, dims + 1):
         raise DataError(f"{path}: an image of shape {array.shape} does not fit an affine of {dims} axes")
@@ -140,7 +140,7 @@ def _itk(path: Path, stored: Array, affine: Affine) -> None:
     dims = affine.shape[0] - 1
     vector = stored.ndim == dims + 1
     axes = (*reversed(range(dims)), *((dims,) if vector else ()))
-    image = sitk.GetImageFromArray(np.ascontiguousarray(np.transpose(stored, axes)), isVector=vector)
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(np.transpose(stored, axes)), isVector=vector)
     lps = np.array(affine, float)
     if dims == 3:
         lps[:2] *= -1.0
@@ -148,7 +148,7 @@ def _itk(path: Path, stored: Array, affine: Affine) -> None:
     image.SetSpacing([float(edge) for edge in spacing])
     image.SetOrigin([float(x) for x in lps[:dims, dims]])
     image.SetDirection([float(x) for x in (lps[:dims, :dims] / spacing).ravel()])
-    sitk.WriteImage(image, str(path), useCompression=True)
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
 
 
 def _raster(path: Path, temporary: Path, stored: Array, ending: str) -> None:
@@ -157,7 +157,7 @@ def _raster(path: Path, temporary: Path, stored: Array, ending: str) -> None:
         tifffile.imwrite(temporary, pixels, compression="zlib", photometric=_photometric(pixels))
         return
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=True), str(temporary))
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels, isVector=True), str(temporary))
         return
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: {pixels.dtype} does not fit into PNG; use .tif, or numbers up to 65535")

@@ -11,7 +11,7 @@ from torch.nn import functional
 def deeply_supervised(
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[Tensor | Sequence[Tensor], Tensor], Tensor]:
-    """Return a loss over logits finest first: weights 1, 1/2, 1/4 ... that sum to 1; one tensor is taken alone.
+    """Return a loss over logits, finest first, weighted 1, 1/2, 1/4 ... and scaled to sum to 1; or over one tensor.
 
     The target (B, *S) is brought to each resolution by nearest neighbour.
     """
@@ -28,7 +28,7 @@ def deeply_supervised(
 
 
 def nearest(target: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return labels (B, *S) on a coarser grid with the same outer corners, each the one nearest its centre."""
+    """Return labels (B, *S) on a coarser grid with the same outer corners: those nearest the centres."""
     if tuple(target.shape[1:]) == tuple(shape):
         return target
     resized = functional.interpolate(target[:, None].float(), tuple(shape), mode="nearest-exact")

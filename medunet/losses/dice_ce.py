@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medunet.config.base import Record
-from medunet.losses._overlap import dice_loss, log_probabilities, overlap
+from medunet.losses._overlap import foreground_overlap, log_probabilities
 
 
 class Options(Record):
@@ -18,16 +18,20 @@ class Options(Record):
     dice: float = Field(1.0, ge=0)
     ce: float = Field(1.0, ge=0)
     smooth: float = Field(1e-5, gt=0)
-    batch: bool = False  # Dice over the whole batch instead of per sample: steadier when labels are often absent
+    batch: bool = False  # Dice over the batch, not per sample: steadier when labels are often absent
 
 
 def build(options: Options) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the loss of logits (B, K, *S) and target (B, *S) int64."""
+    """Return dice * (1 - mean soft Dice without background) + ce * cross entropy.
+
+    A label that is neither there nor predicted counts as Dice 1.
+    """
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         log_probs = log_probabilities(logits)
         cross_entropy = functional.nll_loss(log_probs, target)
-        sums = overlap(log_probs, target).foreground(batch=options.batch)
-        return options.dice * dice_loss(sums, options.smooth) + options.ce * cross_entropy
+        both, predicted, labelled = foreground_overlap(log_probs, target, batch=options.batch)
+        dice = (2 * both + options.smooth) / (predicted + labelled + options.smooth)
+        return options.dice * (1 - dice.mean()) + options.ce * cross_entropy
 
     return loss

@@ -1,1 +1,1 @@
-"""How well a mask agrees with the truth. Pure functions on integer arrays; one measure a file in `measures/`."""
+"""How well a mask agrees with the truth: pure functions on masks; one measure a file in `measures/`."""

@@ -66,7 +66,7 @@ class Pair:
 
     @cached_property
     def distances_mm(self) -> tuple[Distances, Distances]:
-        """Distances from each surface voxel of the truth to the prediction's surface, and back; both non-empty."""
+        """Distances from each surface voxel to the other surface: from the truth, and from the prediction."""
         truth, prediction = surface(self.truth), surface(self.prediction)
         return (
             _distances_mm(truth, prediction, self.spacing_mm),
@@ -96,7 +96,7 @@ def pairs(
     tolerance_mm: float = 1.0,
     fov: Labels | None = None,
 ) -> Iterator[Pair]:
-    """Yield the pair of each label of two integer masks (X, Y[, Z]); voxels where `fov` is 0 are background."""
+    """Yield the pair of each label of two integer masks (X, Y[, Z]); both are 0 where `fov` is 0."""
     truth, prediction = _scored(truth, prediction, fov)
     of_truth, of_prediction = (find_objects(mask, max(labels)) for mask in (truth, prediction))
     size_mm = np.asarray(truth.shape) * np.asarray(spacing_mm, float)
@@ -141,7 +141,9 @@ def _scored(truth: Labels, prediction: Labels, fov: Labels | None) -> tuple[Labe
             )
     if fov is not None:
         truth, prediction = np.where(fov > 0, truth, 0), np.where(fov > 0, prediction, 0)
-    truth, prediction = (mask.astype(np.uint8) if mask.dtype == bool else mask for mask in (truth, prediction))
+    truth, prediction = (
+        mask.astype(np.uint8) if mask.dtype == bool else mask for mask in (truth, prediction)
+    )
     return truth, prediction
 
 

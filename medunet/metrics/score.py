@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from medunet.metrics import measures
 from medunet.metrics.measures import dice
 from medunet.metrics.pair import Labels, Pair, merged, pair_of, pairs
 
 
+@runtime_checkable
 class Measure(Protocol):
     """What a file in `measures/` holds."""
 

@@ -23,8 +23,8 @@ def names() -> tuple[str, ...]:
 def build(name: str, options: Mapping[str, Any], **shape: Unpack[Shape]) -> nn.Module:
     """Return the network `name` with fresh weights; `shape` is what the plan decided (see `Shape`).
 
-    It has `.margin` (voxels lost at each border) and `.snap(patch)` (the patch size it accepts); forward maps
-    (N, C, *(patch + 2 * margin)) to logits (N, K, *patch), in training with deep supervision to a tuple of them.
+    It has `.margin` (voxels lost at each border) and `.snap(patch)` (the patch size it accepts). Forward maps
+    (N, C, *(patch + 2 * margin)) to logits (N, K, *patch), in training with deep supervision to a tuple.
     """
     if name not in names():
         raise ConfigError(f"network.name: no network {name!r}; there are {', '.join(names())}")
@@ -41,7 +41,7 @@ def _check(shape: Shape) -> None:
     for key in ("kernels", "features"):
         if len(shape[key]) != stages:
             raise ConfigError(
-                f"plan.{key}: found {len(shape[key])} entries, expected {stages}, one per stage as in plan.strides."
+                f"plan.{key}: found {len(shape[key])} entries, expected {stages}, one per stage (plan.strides)."
             )
     if any(len(entry) != dims for entry in (*shape["strides"], *shape["kernels"])):
         raise ConfigError(f"plan.strides, plan.kernels: every entry needs {dims} numbers, one per axis.")

@@ -21,7 +21,6 @@ from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError, DataError
 from medunet.inference.window import predict_labels
 from medunet.io.volume import Volume
-from medunet.losses.deep import deeply_supervised
 
 
 def make_network(plan: Plan, recipe: Recipe) -> nn.Module:
@@ -51,7 +50,9 @@ class SegmentationLoss:
         outputs = network(images)
         with torch.autocast(images.device.type, enabled=False):
             outputs = tuple(o.float() for o in (outputs if isinstance(outputs, tuple) else (outputs,)))
-            return deeply_supervised(losses.build(self.recipe.loss.name, self.recipe.loss.options))(outputs, masks)
+            return losses.deeply_supervised(losses.build(self.recipe.loss.name, self.recipe.loss.options))(
+                outputs, masks
+            )
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,14 @@ class ValidationScore:
                 overlap[output] += 2 * np.count_nonzero((found == output) & (truth == output))
                 total[output] += np.count_nonzero(found == output) + np.count_nonzero(truth == output)
         scores = {
-            f"dice_{name}": float(overlap[i + 1] / total[i + 1]) for i, name in enumerate(self.names) if total[i + 1]
+            f"dice_{name}": float(overlap[i + 1] / total[i + 1])
+            for i, name in enumerate(self.names)
+            if total[i + 1]
         }
         return {"score": float(np.mean(list(scores.values()))) if scores else 0.0, **scores}
 
 
-def predict_outputs(  # noqa: PLR0913  every argument is one thing the window needs
+def predict_outputs(
     networks: Sequence[nn.Module],
     image: Tensor,
     plan: Plan,
@@ -92,7 +95,7 @@ def predict_outputs(  # noqa: PLR0913  every argument is one thing the window ne
     found = predict_labels(
         networks,
         image,
-        patch_voxels=plan.patch_voxels,
+        patch_voxels=networks[0].snap(plan.patch_voxels),  # type: ignore[operator]
         out_shape=tuple(out_shape),
         overlap=recipe.inference.overlap,
         mirror_axes=_mirror_axes(plan, recipe),
@@ -120,14 +123,17 @@ class Segmenter:
     device: torch.device
 
     @classmethod
-    def load(cls, run: RunFolder, *, device: str | None = None, folds: Sequence[int] | None = None) -> Segmenter:
+    def load(
+        cls, run: RunFolder, *, device: str | None = None, folds: Sequence[int] | None = None
+    ) -> Segmenter:
         """Load the weights of a run; ConfigError if it has none."""
         wanted = run.trained if folds is None else tuple(folds)
         missing = [f for f in wanted if not (run.fold(f) / "weights.safetensors").is_file()]
         if not wanted or missing:
             raise ConfigError(
-                f"{run.path}: no trained weights for fold {', '.join(map(str, missing)) or '0'}; trained folds: "
-                f"{', '.join(map(str, run.trained)) or 'none'}. Run `medunet train` to its end first."
+                f"{run.path}: no trained weights for fold {', '.join(map(str, missing)) or '0'}; "
+                f"trained folds: {', '.join(map(str, run.trained)) or 'none'}. "
+                "Run `medunet train` to its end first."
             )
         place = pick_device(device)
         networks = tuple(cls._network(run, fold).to(place) for fold in wanted)
@@ -148,8 +154,9 @@ class Segmenter:
         plan, card = self.run.plan, self.run.card
         if len(volume.shape) != plan.dims or len(volume.array) != plan.channels:
             raise DataError(
-                f"{volume.path}: found {len(volume.array)} channel(s) of shape {volume.shape}; the run {self.run.path} "
-                f"was trained on {plan.channels} channel(s) in {plan.dims}D. Use a run for such images."
+                f"{volume.path}: found {len(volume.array)} channel(s) of shape {volume.shape}; "
+                f"the run {self.run.path} was trained on {plan.channels} channel(s) in {plan.dims}D. "
+                "Use a run for such images."
             )
         shape = network_shape(volume.shape, volume.spacing_mm, plan)
         image = normalise(resample_image(volume.array, shape, volume.spacing_mm), plan)

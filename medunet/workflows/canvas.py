@@ -29,7 +29,9 @@ def resize_image(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.floa
     """Return an image (C, H, W) on another grid of the same extent: linear, averaged where it shrinks."""
     factors = [old / new for old, new in zip(image.shape[1:], shape, strict=True)]
     smooth = [max(1, round(factor)) for factor in factors]
-    at = np.meshgrid(*(_sources(old, new) for old, new in zip(image.shape[1:], shape, strict=True)), indexing="ij")
+    at = np.meshgrid(
+        *(_sources(old, new) for old, new in zip(image.shape[1:], shape, strict=True)), indexing="ij"
+    )
     channels = [
         map_coordinates(uniform_filter(channel.astype(np.float32), smooth), at, order=1, mode="nearest")
         for channel in image
@@ -57,7 +59,7 @@ def outline(mask: NDArray[Any], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-def frame(picture: Picture, box: tuple[slice, slice], colour: Colour, width: int = 2) -> None:
+def frame(picture: Picture, box: tuple[slice, slice], colour: Colour, width: int = 3) -> None:
     """Draw the rim of a box into the picture."""
     inside = np.zeros(picture.shape[:2], bool)
     inside[box] = True

@@ -38,14 +38,21 @@ def commit() -> str | None:
 
 
 def _git(checkout: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run(
+        ["git", *words], cwd=checkout, capture_output=True, text=True, check=True, timeout=10
+    )
     return done.stdout.strip()
 
 
 def origin() -> dict[str, Any]:
     """Return what `run.json` and reports say about how something was made."""
     machine = {"system": platform.platform(), "processor": platform.machine(), "cores": _cores()}
-    return {"versions": versions(), "commit": commit(), "machine": machine, "command": ["medunet", *sys.argv[1:]]}
+    return {
+        "versions": versions(),
+        "commit": commit(),
+        "machine": machine,
+        "command": ["medunet", *sys.argv[1:]],
+    }
 
 
 def _cores() -> int:

@@ -1,8 +1,8 @@
 """One picture of one case: the image, and the outlines of truth and prediction on it.
 
-Colours are told apart by people with any colour vision (Okabe and Ito): truth blue, prediction orange,
-white where the two outlines coincide. 3D: axial, coronal and sagittal slice with most truth, patient's right
-on the left as radiologists look at it. 2D: the whole image, and a magnified part where they differ most.
+Colours are told apart with any colour vision (Okabe and Ito): truth blue, prediction orange, white where the
+two outlines coincide. 3D: the axial, coronal and sagittal slice with most truth, the patient's right on the
+left as radiologists look at it. 2D: the whole image, and a magnified part where they differ most.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from medunet.workflows.canvas import (
 TRUTH = (86, 180, 233)
 PREDICTION = (230, 159, 0)
 BOTH = (255, 255, 255)
+FRAME = (240, 228, 66)
 
 PANEL_PIXELS = 360  # longest edge of a panel of a 3D case
 PANEL_2D_PIXELS = (420, 640)  # greatest height and width of a panel of a 2D case
@@ -37,6 +38,7 @@ DETAIL_SHARE = 0.2  # of the longer edge of a 2D image is magnified
 DETAIL_VOXELS = 64  # at least
 
 Slice = tuple[slice, ...]
+Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # image, truth, prediction
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class View:
     prediction: NDArray[Any]
     pixel_mm: tuple[float, float]  # height and width of a voxel
     letters: str = ""  # left, right, top, bottom
+
+    @classmethod
+    def of(cls, planes: Planes, pixel_mm: tuple[float, float], letters: str = "") -> View:
+        """Return the view of arrays with the axes (across, up) last; across becomes the columns."""
+        image, truth, prediction = (np.swapaxes(plane, -1, -2) for plane in planes)
+        return cls(image, truth, prediction, pixel_mm, letters)
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -61,7 +69,7 @@ def overlay(
 ) -> Picture:
     """Return a picture (H, W, 3) of an image (C, X, Y[, Z]) in RAS+ and two masks (X, Y[, Z]), to scale."""
     if truth.ndim == 2:
-        return _picture_2d(View(*(_turn(array) for array in (image, truth, prediction)), spacing_mm[::-1]))  # type: ignore[arg-type]
+        return _picture_2d(View.of((image, truth, prediction), (spacing_mm[1], spacing_mm[0])))
     views = _views_3d(image, truth, prediction, spacing_mm)
     pixels_per_mm = PANEL_PIXELS / max(edge for view in views for edge in view.size_mm)
     plain = [_panel(view, pixels_per_mm, outlines=False) for view in views]
@@ -78,15 +86,13 @@ def _views_3d(
     for axis, letters in ((2, "RLAP"), (1, "RLSI"), (0, "APSI")):
         index = _fullest(truth, prediction, axis)
         across, up = (other for other in range(3) if other != axis)
-        planes = (np.take(array, index, axis=axis + array.ndim - 3) for array in (image, truth, prediction))
-        flipped = (_turn(plane[..., ::-1, ::-1]) for plane in planes)
-        views.append(View(*flipped, (spacing_mm[up], spacing_mm[across]), letters))
+        image_plane, *mask_planes = (
+            np.take(array, index, axis=axis + array.ndim - 3)[..., ::-1, ::-1]
+            for array in (image, truth, prediction)
+        )
+        planes = (image_plane, mask_planes[0], mask_planes[1])
+        views.append(View.of(planes, (spacing_mm[up], spacing_mm[across]), letters))
     return views
-
-
-def _turn(plane: NDArray[Any]) -> NDArray[Any]:
-    """Make the first of the last two axes the columns."""
-    return np.swapaxes(plane, -1, -2)
 
 
 def _box_shown(marked: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> Slice:
@@ -107,7 +113,7 @@ def _fullest(truth: NDArray[Any], prediction: NDArray[Any], axis: int) -> int:
         counts = np.count_nonzero(mask, axis=others)
         if counts.any():
             return int(np.argmax(counts))
-    return truth.shape[axis] // 2
+    return int(truth.shape[axis] // 2)
 
 
 def _picture_2d(view: View) -> Picture:
@@ -121,7 +127,7 @@ def _picture_2d(view: View) -> Picture:
         slice(round(edge.start * mm * scale), round(edge.stop * mm * scale))
         for edge, mm in zip(box, view.pixel_mm, strict=True)
     )
-    frame(whole, (rows, columns), (255, 255, 255))
+    frame(whole, (rows, columns), FRAME)
     close = min(whole.shape[0] / part.size_mm[0], PANEL_2D_PIXELS[1] / part.size_mm[1])
     return beside([whole, _panel(part, close, outlines=False), _panel(part, close, outlines=True)])
 
@@ -135,7 +141,8 @@ def _detail(view: View) -> tuple[slice, slice]:
     density = uniform_filter(different.astype(np.float32), edge, mode="constant")
     centre = np.unravel_index(int(np.argmax(density)), density.shape)
     starts = [
-        int(np.clip(c - edge // 2, 0, max(0, size - edge))) for c, size in zip(centre, density.shape, strict=True)
+        int(np.clip(c - edge // 2, 0, max(0, size - edge)))
+        for c, size in zip(centre, density.shape, strict=True)
     ]
     rows, columns = (slice(start, start + edge) for start in starts)
     return rows, columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,8 +53,8 @@ def survey(card: Card, data: Path, cache: Path) -> Survey:
     out = Survey(card, data, {case.id: case for case in found.cases}, notes=found.problems)
     for problem in found.problems:
         say(f"left out: {problem}")
-    headers = _headers(out)
-    largest = max((int(_product(h.shape)) for h in headers.values()), default=1)
+    headers = _for_all(out, "Looking", lambda case: read_header(case.images[0]))
+    largest = max((math.prod(header.shape) for header in headers.values()), default=1)
     out.workers = workers_for(largest * card.channels, PREPARE_GB)
     hashes = _Hashes(cache / "hashes.json")
     out.content = _for_all(out, "Hashing", lambda case: _content(case, hashes))
@@ -102,38 +103,19 @@ def _entry(case: Case, *, found: Survey, plan: Plan, cache: Path) -> Entry:
     return cached(case, found.card, plan, found.content[case.id], cache)
 
 
-def _headers(out: Survey) -> dict[str, Any]:
-    return _for_all(out, None, lambda case: read_header(case.images[0]))
-
-
-def _for_all(out: Survey, what: str | None, function: Callable[[Case], Result]) -> dict[str, Result]:
+def _for_all(out: Survey, what: str, function: Callable[[Case], Result]) -> dict[str, Result]:
     """Apply a function to every case that has not failed yet; failures move to `out.failed`."""
     todo = [case for name, case in out.cases.items() if name not in out.failed]
     results: dict[str, Result] = {}
-    if what is None:
-        return _collect(out, results, each(function, todo, out.workers), lambda _: None)
     with progress(what, len(todo)) as bar:
-        return _collect(out, results, each(function, todo, out.workers), lambda case: bar.advance())
-
-
-def _collect(
-    out: Survey, results: dict[str, Result], pairs: Any, moved: Callable[[Case], None]
-) -> dict[str, Result]:
-    for case, result in pairs:
-        if isinstance(result, MedunetError):
-            out.failed[case.id] = str(result)
-            say(f"left out: {case.id}: {result}")
-        else:
-            results[case.id] = result
-        moved(case)
+        for case, result in each(function, todo, out.workers):
+            if isinstance(result, MedunetError):
+                out.failed[case.id] = str(result)
+                say(f"left out: {case.id}: {result}")
+            else:
+                results[case.id] = result
+            bar.advance()
     return results
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total
 
 
 def _content(case: Case, hashes: _Hashes) -> str:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 PLAIN_SECONDS = 10.0  # between two plain lines
@@ -23,6 +30,7 @@ class Bar:
     """What a workflow moves on: `advance()` after each item, `note()` for what it is doing."""
 
     def __init__(self, what: str, total: float, live: Progress | None) -> None:
+        """Start at nothing done."""
         self.what, self.total, self.done, self.text = what, total, 0.0, ""
         self._live = live
         self._task = live.add_task(what, total=total, note="") if live else None
@@ -56,5 +64,7 @@ def progress(what: str, total: float) -> Iterator[Bar]:
         yield Bar(what, total, None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as live:
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console
+    ) as live:
         yield Bar(what, total, live)

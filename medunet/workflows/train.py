@@ -83,7 +83,7 @@ class Training:
         return fold.train()
 
     def _folder(self, found: Survey) -> Path:
-        """Return the run folder: named by what decides the result, so that the same command finds it again."""
+        """Return the run folder: named by what decides the result, so that the same command finds it."""
         what = [self.recipe.model_dump_json(), self.card.model_dump_json(), found.data_hash]
         short = hashlib.sha256("|".join(what).encode()).hexdigest()[:8]
         return self.workspace / "runs" / (self.name or f"{self.recipe.name}-{short}")
@@ -96,10 +96,13 @@ class Training:
         run = RunFolder.open(folder)
         if run.recipe != self.recipe or run.card != self.card or run.origin["data_hash"] != found.data_hash:
             raise ConfigError(
-                f"{folder}: was made with another recipe, card or data. Give another --name, or the same options."
+                f"{folder}: was made with another recipe, card or data. "
+                "Give another --name, or the same options."
             )
         if not 0 <= self.fold < self.recipe.folds:
-            raise ConfigError(f"--fold {self.fold}: expected 0 to {self.recipe.folds - 1} (folds of the recipe).")
+            raise ConfigError(
+                f"--fold {self.fold}: expected 0 to {self.recipe.folds - 1} (folds of the recipe)."
+            )
         return run.plan
 
     def _create(self, found: Survey, folder: Path) -> None:
@@ -121,7 +124,12 @@ class Training:
         write_yaml(folder / "card.yaml", self.card.model_dump(mode="json"))
         write_yaml(folder / "plan.yaml", plan.model_dump(mode="json"))
         (folder / "folds.json").write_text(folds.model_dump_json(indent=1), encoding="utf-8")
-        facts = {"data": str(self.data.absolute()), "data_hash": found.data_hash, "failed": found.failed, **origin()}
+        facts = {
+            "data": str(self.data.absolute()),
+            "data_hash": found.data_hash,
+            "failed": found.failed,
+            **origin(),
+        }
         with write_atomic(folder / "run.json") as temporary:  # last: a run with run.json is complete
             temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
@@ -154,7 +162,11 @@ class Fold:
         network = make_network(plan, recipe)
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self.bar = stack.enter_context(progress(f"Training fold {self.training.fold}", 100)) if world.leads else None
+            self.bar = (
+                stack.enter_context(progress(f"Training fold {self.training.fold}", 100))
+                if world.leads
+                else None
+            )
             log = stack.enter_context((self.folder / "metrics.jsonl").open("a", encoding="utf-8"))
             trainer = Trainer(
                 network,
@@ -196,7 +208,11 @@ class Fold:
         return Batches(source, plan.batch_size, self.world.rank, self.world.size, workers)
 
     def _score(self, cases: int | None) -> ValidationScore | None:
-        chosen = self.held_out if cases is None else self.held_out[:: max(1, -(-len(self.held_out) // max(1, cases)))]
+        chosen = (
+            self.held_out
+            if cases is None
+            else self.held_out[:: max(1, -(-len(self.held_out) // max(1, cases)))]
+        )
         if cases == 0 or not chosen:
             return None
         recipe = self.run.recipe
@@ -228,7 +244,11 @@ class Fold:
             network.load_state_dict(outcome.weights)
             if score := self._score(None):
                 facts["final"] = score(network.to(self.world.device).eval())
-                best = [b for b in (outcome.state.best, facts["final"]["score"]) if b is not None and math.isfinite(b)]
+                best = [
+                    b
+                    for b in (outcome.state.best, facts["final"]["score"])
+                    if b is not None and math.isfinite(b)
+                ]
                 facts["best"] = max(best)
             (self.folder / "fold.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
             save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
@@ -247,7 +267,9 @@ class Fold:
             image = np.asarray(entry.image, np.float32)
             truth = np.asarray(entry.mask)
             plan, recipe = self.run.plan, self.run.recipe
-            found = predict_outputs([network], torch.from_numpy(image), plan, recipe, truth.shape, self.world.device)
+            found = predict_outputs(
+                [network], torch.from_numpy(image), plan, recipe, truth.shape, self.world.device
+            )
             self.tracker.picture(f"overlays/{entry.case}.png", overlay(image, truth, found, plan.spacing_mm))
         self.tracker.file(self.folder / "fold.json")
         self.tracker.file(self.folder / "metrics.jsonl")
@@ -258,7 +280,9 @@ class Fold:
             self.tracker.close(status)
 
 
-def train(recipe: Recipe, *, card: Card, data: Path, fold: int, workspace: Path, **options: Any) -> dict[str, Any]:
+def train(
+    recipe: Recipe, *, card: Card, data: Path, fold: int, workspace: Path, **options: Any
+) -> dict[str, Any]:
     """Train one fold; see `Training` for the options. Returns {"run", "fold", "best", ...}."""
     return Training(recipe, card, data, fold, workspace, **options).run()
 
@@ -277,7 +301,9 @@ def _tracker(training: Training, run: RunFolder, world: World) -> Tracker | None
         say=say,
     )
     facts = run.origin
-    tracker.params({"fold": training.fold, "recipe": run.recipe.name, "card": run.card.name, **_flat(run.recipe)})
+    tracker.params(
+        {"fold": training.fold, "recipe": run.recipe.name, "card": run.card.name, **_flat(run.recipe)}
+    )
     tracker.tags({"data_hash": facts["data_hash"], "git_commit": facts["commit"], **facts["versions"]})
     for file in ("config.yaml", "card.yaml", "plan.yaml", "folds.json"):
         tracker.file(run.path / file)
@@ -286,7 +312,9 @@ def _tracker(training: Training, run: RunFolder, world: World) -> Tracker | None
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
     sections = {"training": recipe.training, "planning": recipe.planning, "network": recipe.network}
-    return {f"{name}.{key}": value for name, part in sections.items() for key, value in part.model_dump().items()}
+    return {
+        f"{name}.{key}": value for name, part in sections.items() for key, value in part.model_dump().items()
+    }
 
 
 def _result(run: RunFolder, fold: int, facts: dict[str, Any]) -> dict[str, Any]:

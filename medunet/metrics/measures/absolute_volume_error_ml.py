@@ -5,7 +5,7 @@ from __future__ import annotations
 from medunet.metrics.measures import volume_error_ml
 from medunet.metrics.pair import Pair
 
-TITLE = "Absolute volume error"
+TITLE = "Size of volume error"
 BETTER = "low"
 
 

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medunet.config.recipe import Augmentation
+from medunet.data.cache import Entry, foreground_points
+from medunet.data.sampling import Batches, PatchSource, cut
+from tests.phantoms import two_balls
+
+STILL = Augmentation(
+    rotate=0, scale=0, flip=0, noise=0, blur=0, brightness=0, contrast=0, low_resolution=0, gamma=0
+)
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[Entry]:
+    found = []
+    for i in range(4):
+        image, mask = two_balls(i)
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        np.save(folder / "image.npy", image[None].astype(np.float16))
+        np.save(folder / "mask.npy", mask)
+        np.save(folder / "foreground.npy", foreground_points(mask))
+        found.append(Entry(f"case{i}", folder))
+    return found
+
+
+def source(entries: list[Entry], **changes: object) -> PatchSource:
+    values = {"augmentation": Augmentation(), "foreground": 0.5, "seed": 7, "patch_voxels": (16, 16, 16)}
+    return PatchSource(entries, spacing_mm=(1.0, 1.0, 1.0), **(values | changes))  # type: ignore[arg-type]
+
+
+def first(batches: Batches, start: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(itertools.islice(batches.starting_at(start), count))
+
+
+def test_a_patch_depends_on_its_position_only(entries: list[Entry]):
+    one, two = source(entries), source(entries)
+    late = two.patch(11)
+    for position in (3, 11, 0):
+        image, mask = one.patch(position)
+        again = two.patch(position)
+        assert torch.equal(image, again[0])
+        assert torch.equal(mask, again[1])
+    assert torch.equal(late[0], one.patch(11)[0])
+    assert not torch.equal(source(entries, seed=8).patch(11)[0], late[0])
+
+
+def test_threads_restarts_and_ranks_do_not_change_the_stream(entries: list[Entry]):
+    plain = first(Batches(source(entries), 4, workers=0), 0, 6)
+    threaded = first(Batches(source(entries), 4, workers=3), 2, 4)
+    for (image, mask), (other, labels) in zip(plain[2:], threaded, strict=True):
+        assert torch.equal(image, other)
+        assert torch.equal(mask, labels)
+    halves = [first(Batches(source(entries), 2, rank, 2, workers=1), 0, 6) for rank in (0, 1)]
+    for step in range(6):
+        together = torch.cat([halves[0][step][0], halves[1][step][0]])
+        assert torch.equal(together, plain[step][0])
+
+
+def test_every_case_comes_once_per_round(entries: list[Entry]):
+    stream = source(entries)
+    for turn in (0, 5):
+        seen = [int(stream._case(4 * turn + i)[0][0, 0, 0, 0] * 1000) for i in range(4)]
+        assert len(set(seen)) == 4
+
+
+def test_foreground_patches_are_centred_on_labels(entries: list[Entry]):
+    always = source(entries, foreground=1.0, augmentation=STILL)
+    never = source(entries, foreground=0.0, augmentation=STILL, patch_voxels=(6, 6, 6))
+    assert all((always.patch(i)[1] > 0).any() for i in range(30))
+    assert not all((never.patch(i)[1] > 0).any() for i in range(30))
+
+
+def test_margins_widen_the_image_only(entries: list[Entry]):
+    image, mask = source(entries, margin_voxels=(4, 4, 4), augmentation=STILL).patch(0)
+    plain, labels = source(entries, augmentation=STILL).patch(0)
+    assert image.shape == (1, 24, 24, 24)
+    assert mask.shape == (16, 16, 16)
+    assert torch.equal(image[:, 4:-4, 4:-4, 4:-4], plain)
+    assert torch.equal(mask, labels)
+
+
+def test_a_patch_larger_than_the_image_is_mirrored(entries: list[Entry]):
+    image, mask = source(entries, patch_voxels=(48, 48, 48), augmentation=STILL).patch(0)
+    assert image.shape == (1, 48, 48, 48)
+    assert torch.isfinite(image).all()
+    assert set(mask.unique().tolist()) == {0, 1, 2}
+
+
+def test_cut_mirrors_like_numpy():
+    image = np.arange(24, dtype=np.float16).reshape(1, 4, 6)
+    mask = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    part, labels = cut(image, mask, (-2, 3), (5, 6))
+    expected = np.pad(image, ((0, 0), (2, 2), (2, 4)), mode="symmetric")[:, 0:5, 5:11]
+    assert np.array_equal(part.numpy(), expected)
+    assert np.array_equal(labels.numpy(), expected[0])
+
+
+def test_patches_of_one_entry_with_no_labels_are_drawn_anywhere(tmp_path: Path, entries: list[Entry]):
+    empty = entries[0]
+    np.save(empty.folder / "mask.npy", np.zeros((22, 24, 20), np.uint8))
+    np.save(empty.folder / "foreground.npy", np.zeros((0, 4), np.int32))
+    image, mask = source([empty], foreground=1.0).patch(0)
+    assert image.shape == (1, 16, 16, 16)
+    assert not mask.any()
