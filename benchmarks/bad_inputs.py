@@ -2,12 +2,12 @@
 
     python benchmarks/bad_inputs.py --data ../shared/data/bad_inputs
 
-The folder holds `manifest.csv` with the columns path and expect. Each entry is examined in a process of its own,
-with a time limit; its peak memory is read when it ends. Prints a Markdown table; exit code 1 on disagreement.
+The folder holds `manifest.csv` with the columns path and expect. Each entry is examined in a process of its
+own, with a time limit; its peak memory is read when it ends. Prints a Markdown table; exit code 1 where the
+doctor and the manifest disagree.
 
-What counts as agreement: `reject` and `guard` need the status reject or skip (for `reject` only where the file is
-no image to begin with: archives, text), `warn` needs warn or reject, `load` ok, `skip` skip. A case that cannot
-be read at all is told in the same words in both.
+What agrees: `reject` with the status reject; `guard` (refused before it can do harm) with reject or skip;
+`warn` (may load, must say so) with warn or reject; `load` with ok; `skip` with skip; all below 2 GB.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def watched(path: Path) -> Outcome:
 def _child(path: Path, sender: Any) -> None:
     try:
         report = examine(path, card=_card_for(path), memory_gb=1.0)
-        status = report.status
+        status: str = report.status
         told = [f"{f.kind}: {f.found}" for f in report.findings if f.severity != "note"] or [
             f"{f.kind}: {f.found}" for f in report.findings
         ]

@@ -1,8 +1,5 @@
-"""`python -m medunet` is the `medunet` command."""
-
-from __future__ import annotations
+"""`python -m medunet`, for torchrun: the same as the `medunet` command."""
 
 from medunet.cli import main
 
-if __name__ == "__main__":
-    main()
+main()

@@ -76,7 +76,7 @@ def doctor(
 
     card = _card_for_doctor(target, data)
     report = work.examine(data if card is not None and data is not None else Path(target), card=card, fix=fix)
-    _finish(report.as_json(), json_file, failed=report.failed)
+    _finish(report.as_json(), json_file, failed=bool(report.exit_code))
 
 
 @app.command()
@@ -142,7 +142,7 @@ def train(  # noqa: PLR0913  one parameter an option
         name=name,
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
     )
-    _finish(result, json_file, show=True)
+    _finish(result, json_file, failed=bool(result["failed"]), show=True)
 
 
 @app.command()

@@ -68,7 +68,7 @@ def recipe(**changes: object) -> Recipe:
         "name": "quick",
         "card": "balls",
         "folds": 2,
-        "network": {"options": {"features": (4, 8, 8)}},
+        "network": {"options": {"features": [4, 8, 8]}},
         "planning": {"batch_size": 2, "patch_voxels": (16, 16, 16)},
     }
     training |= changes.pop("training", {})  # type: ignore[arg-type]

@@ -1,9 +1,10 @@
-"""Examples in docstrings are true."""
+"""Examples in docstrings and pages are true, and the files that pages name exist."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,36 @@ def test_examples_of(path: Path) -> None:
 
 def test_there_are_examples_where_conventions_matter() -> None:
     assert "geometry" in {path.stem for path in WITH_EXAMPLES}
+
+
+PAGES = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"))
+    if path.parent.name in ("docs", "datasets", "pipelines", "dashboards", "benchmarks", "mlflow", ROOT.name)
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page(page: Path) -> None:
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+    for place in re.findall(r"`((?:medunet|pipelines|datasets|tests|docs|benchmarks|mlflow)/[\w./]+)`", text):
+        assert (ROOT / place).exists() or place in WRITTEN_BY_USE, place
+
+
+def test_the_geometry_page_has_examples() -> None:
+    assert doctest.testfile(str(ROOT / "docs/geometry.md"), module_relative=False).attempted > 5
+
+
+def test_a_command_on_a_page_exists() -> None:
+    known = set(
+        re.findall(r"^def ([a-z]+)\(", (ROOT / "medunet/cli.py").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for page in PAGES:
+        for verb in re.findall(r"^medunet ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert verb in known, f"{page}: medunet {verb}"
+
+
+WRITTEN_BY_USE = {"mlflow/mlflow.db", "mlflow/artifacts/"}

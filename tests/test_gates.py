@@ -160,7 +160,7 @@ def test_layers_stops(tree: Path, contract: str, place: str, text: str) -> None:
 
 
 def test_spelling_stops_a_misspelt_word(tree: Path) -> None:
-    plant(tree, "README.md", "We " + "recieve" + " a scan.\n")
+    plant(tree, "README.md", "We " + "receive".replace("ei", "ie") + " a scan.\n")
     found = run(tree, "spelling")
     assert found.returncode != 0
     assert "receive" in found.stdout

@@ -22,8 +22,12 @@ MADE_HERE = {
     "build", "dist", "medunet.egg-info", "runs", "cache", "review", "demo",
 }  # fmt: skip
 IMPORT_NAMES = {
-    "simpleitk": "SimpleITK", "pillow": "PIL", "pyyaml": "yaml", "pyjpegls": "jpeg_ls", "scikit-learn": "sklearn",
-}  # fmt: skip
+    "simpleitk": "SimpleITK",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "pyjpegls": "jpeg_ls",
+    "scikit-learn": "sklearn",
+}
 LONGEST_FILE = 300
 LONGEST_PIPELINE = 80
 

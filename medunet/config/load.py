@@ -25,8 +25,8 @@ def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
 
 def load_card(place: str | Path, near: Path | None = None) -> Card:
     """Return a card from a file, a file beside `near`, or a shipped name."""
-    if near is not None and (near.parent / str(place)).is_file():
-        place = near.parent / str(place)
+    for beside in (near.parent / str(place), near.parent / f"{place}.yaml") if near is not None else ():
+        place = beside if beside.is_file() else place
     return parse(Card, read_yaml(find_yaml(place, "datasets")), where=str(place))
 
 

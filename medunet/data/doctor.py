@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +17,17 @@ from medunet.data.findings import Finding
 from medunet.errors import DataError
 from medunet.geometry import axis_skew
 from medunet.io.check import corner_gap_mm, same_grid
-from medunet.io.formats import files_of, stored_of
+from medunet.io.formats import files_of, layout_of, stored_of
 from medunet.io.labels import to_labels
 from medunet.io.limits import SHEAR_LIMIT
-from medunet.io.read import Source, read_header, read_image
-from medunet.io.stored import Stored
+from medunet.io.read import Source, read_image
+from medunet.io.stored import Layout, Stored
 from medunet.io.volume import Array, Grid, Volume
 
 FEW_VALUES, MANY_VALUES = 32, 64  # an image has many grey values, a mask few labels
 ROUNDING_VOXELS = 0.01  # between image and mask at a corner; more is told
 SKEW_TOLD = SHEAR_LIMIT / 10
+BYTES_PER_VALUE = 12  # stored, as float32, and one copy
 SAMPLE_VOXELS = 200_000  # for percentiles
 
 # Words of the reader's remarks -> the kind they belong to; all other remarks are "odd".
@@ -97,10 +99,10 @@ def declared_bytes(subject: Subject) -> int:
     """Return the memory that examining a subject takes, from its header; 0 where it has none."""
     parts = subject.image if isinstance(subject.image, tuple) else (subject.image,)
     try:
-        headers = [read_header(part) for part in parts]
+        layouts = [_layout(part) for part in parts]
     except DataError:
         return 0
-    return sum(int(np.prod(header.shape)) * header.channels * 12 for header in headers)
+    return sum(math.prod(layout.shape) * layout.channels * BYTES_PER_VALUE for layout in layouts)
 
 
 def examine_case(subject: Subject, rules: Rules) -> Examined:
@@ -126,8 +128,13 @@ def _image(subject: Subject, rules: Rules) -> Volume:
     source = subject.image
     if isinstance(source, tuple):
         return read_image(source, channels=len(source), pixel_mm=rules.pixel_mm, any_grid=True)
-    channels = rules.channels or read_header(source).channels
+    channels = rules.channels or _layout(source).channels
     return read_image(source, channels=channels, pixel_mm=rules.pixel_mm, any_grid=True)
+
+
+def _layout(source: Path | Source) -> Layout:
+    files = source.files if isinstance(source, Source) else files_of(source)
+    return layout_of(files, any_grid=True)
 
 
 def _remarks(path: Path, image: Volume) -> list[Finding]:

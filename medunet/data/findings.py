@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
     "name": Kind("warning", "a name that fits the content", "rename the file (--fix writes a renamed copy)"),
     "skewed": Kind("warning", "axes at right angles", "--fix writes a copy with a right-angled header"),
     "axes": Kind(
-        "warning", "a mask stored in the axis order of its image", "look at the overlay: is it mirrored?"
+        "warning", "a mask stored in the axis order of its image", "look at the overlay: it may be mirrored"
     ),
     "rounding": Kind(
         "note", "the very header of the image", "--fix writes a copy of the mask with the image's header"
@@ -75,8 +75,9 @@ KINDS: dict[str, Kind] = {
         "warning", "every image once", "keep one copy: a double in training and test flatters the score"
     ),
     "outlier": Kind(
-        "warning", "cases that resemble each other", "look at the case: unit, crop or another kind of scan?"
+        "warning", "cases that resemble each other", "look at the case: another unit, crop or kind of scan"
     ),
+    "mixed": Kind("note", "cases of one kind", "nothing, if the set is meant to be mixed"),
     "intensity": Kind(
         "note", "intensities that resemble each other", "look at the case, if one unit is meant"
     ),

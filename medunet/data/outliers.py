@@ -13,6 +13,7 @@ from medunet.data.findings import Finding
 
 ENOUGH_CASES = 8  # below this, no case can be called unlike the others
 ROBUST_Z = 6.0  # in standard deviations, estimated from the median absolute deviation
+MIXED_SHARE = 0.1  # more cases than this are another kind, not outliers
 SMALLEST_SPREAD = np.log(1.1)  # differences below 10 % are never told
 MAD_TO_STD = 1.4826
 
@@ -21,7 +22,7 @@ def across(examined: Sequence[Examined], rules: Rules, root: Path) -> list[Findi
     """Return what only shows when the cases are compared."""
     known = {case.subject.path: (case, case.facts) for case in examined if case.facts is not None}
     pairs = [(case, facts) for case, facts in known.values() if facts is not None]
-    return [*_doubles(pairs), *_unlike(pairs, rules), *_labels(examined, rules, root)]
+    return [*_doubles(pairs), *_unlike(pairs, rules, root), *_labels(examined, rules, root)]
 
 
 def _doubles(pairs: Sequence[tuple[Examined, Facts]]) -> list[Finding]:
@@ -36,7 +37,7 @@ def _doubles(pairs: Sequence[tuple[Examined, Facts]]) -> list[Finding]:
     ]
 
 
-def _unlike(pairs: Sequence[tuple[Examined, Facts]], rules: Rules) -> list[Finding]:
+def _unlike(pairs: Sequence[tuple[Examined, Facts]], rules: Rules, root: Path) -> list[Finding]:
     if len(pairs) < ENOUGH_CASES or len({len(facts.shape) for _, facts in pairs}) > 1:
         return []
     findings = []
@@ -48,7 +49,14 @@ def _unlike(pairs: Sequence[tuple[Examined, Facts]], rules: Rules) -> list[Findi
     for what, rows in columns.items():
         values = np.array(rows, float)
         middle = np.median(values, axis=0)
-        for index in np.flatnonzero((robust_z(np.log(values)) > ROBUST_Z).any(axis=1)).tolist():
+        away = np.flatnonzero((robust_z(np.log(values)) > ROBUST_Z).any(axis=1)).tolist()
+        if len(away) > MIXED_SHARE * len(rows):
+            told = (
+                f"{what} of {len(away)} cases is far from the median of {len(rows)} cases, {_short(middle)}"
+            )
+            findings.append(Finding.of("mixed", root, told))
+            continue
+        for index in away:
             told = f"{what} {_short(values[index])}, the median of {len(rows)} cases is {_short(middle)}"
             kind = "intensity" if what.startswith("intensity") and not rules.calibrated else "outlier"
             findings.append(Finding.of(kind, pairs[index][0].subject.path, told))

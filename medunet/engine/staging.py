@@ -6,18 +6,33 @@ import shutil
 from pathlib import Path
 
 MODEL_FILES = ("*.yaml", "*.json", "fold_*/weights.safetensors", "fold_*/fold.json")
-MODEL_CODE = '''"""MLflow runs this to load the model; medunet does the work and must be installed."""
+MODEL_CODE = '''"""A trained run of medunet. MLflow runs this file to load it; medunet must be installed."""
 
-from medunet.engine.tracking import serve
+from importlib import import_module
+from pathlib import Path
 
-serve("{loader}")
+import mlflow
+import pandas as pd
+
+
+class TrainedRun(mlflow.pyfunc.PythonModel):
+    def load_context(self, context):
+        load = import_module("{module}").{function}
+        self.answer = load(Path(context.artifacts["run"]))
+
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        return self.answer(model_input, params or {{}})
+
+
+mlflow.models.set_model(TrainedRun())
 '''
 
 
 def stage_model(run_folder: Path, loader: str, out: Path) -> tuple[Path, Path]:
     """Write the code that calls `loader` (`module:function`) and copy the run's needed files; return both."""
     code, files = out / "model.py", out / "run"
-    code.write_text(MODEL_CODE.format(loader=loader), encoding="utf-8")
+    module, _, function = loader.partition(":")
+    code.write_text(MODEL_CODE.format(module=module, function=function), encoding="utf-8")
     for path in sorted({path for pattern in MODEL_FILES for path in run_folder.glob(pattern)}):
         target = files / path.relative_to(run_folder)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +61,7 @@ class Tracker:
         self._run: Run | None = None
         self._outbox = Outbox(self._send, name="tracking")
         self._outbox.start()
+        self.tags({})  # opens the run now, not at the first number
 
     @property
     def run_id(self) -> str | None:
@@ -95,7 +95,7 @@ class Tracker:
         self._outbox.put(lambda run: run.client.log_image(run.id, copy, name))
 
     def model(self, run_folder: Path, loader: str) -> None:
-        """Log the trained run folder as a pyfunc model named `model`.
+        """Log a trained run folder (not one of its folds) as a pyfunc model named `model`.
 
         `loader` is `module:function`; `function(run_folder)` returns `answer(table, params)`, where the table
         has the column `path` and the params the key `out`. No pickle: MLflow keeps code that calls it.
@@ -141,27 +141,6 @@ class Run:
         monitor: Any = SystemMetricsMonitor
         self.monitor = monitor(self.id, resume_logging=True, tracking_uri=uri)
         self.monitor.start()
-
-
-def serve(loader: str) -> None:
-    """Make `module:function` the model that MLflow is loading; called by the staged model's code."""
-    _problems()  # quiet
-    import mlflow
-
-    module, _, function = loader.partition(":")
-
-    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
-        """A run folder that answers."""
-
-        def load_context(self, context: Any) -> None:
-            """Load the networks."""
-            self.answer = getattr(import_module(module), function)(Path(context.artifacts["run"]))
-
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002
-            """Answer for every row of the table."""
-            return self.answer(model_input, params or {})
-
-    mlflow.models.set_model(Served())
 
 
 def _problems() -> tuple[type[BaseException], ...]:

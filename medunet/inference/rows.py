@@ -38,7 +38,7 @@ class LabelRows:
         for start in range(self._done, ready, step):
             self._finish(held, slice(start, min(start + step, ready)))
         self._done = ready
-        keep = int(self._low[ready]) if ready < len(self._low) else end
+        keep = min(int(self._low[ready]), end) if ready < len(self._low) else end
         self._held, self._first = held[keep - self._first :].clone(), keep
 
     def _finish(self, held: Tensor, rows: slice) -> None:

@@ -157,6 +157,6 @@ def _check(
     if dims not in (2, 3) or len(patch_voxels) != dims or len(out_shape) != dims or 0 in image.shape:
         raise DataError(
             f"predict: found an image (C, *S) of shape {tuple(image.shape)}, a patch of "
-            f"{tuple(patch_voxels)} and an output of {tuple(out_shape)} voxels; expected 2 or 3 filled axes in each. "
-            "Use a run that was trained on images with as many axes."
+            f"{tuple(patch_voxels)} and an output of {tuple(out_shape)} voxels; expected 2 or 3 filled axes "
+            "in each. Use a run that was trained on images with as many axes."
         )

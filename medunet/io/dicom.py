@@ -37,23 +37,7 @@ def read_stored(files: Sequence[Path], *, any_grid: bool = False) -> Stored:
         planes[index] = decoder.values(plane)
     array = np.transpose(planes, (2, 1, 0))  # (columns, rows, slices): of a projection, (columns, rows, 1)
     array = array if len(layout.shape) == 2 else array[..., None]
-    warnings = list(layout.warnings)
-    if decoder.extra_bits:
-        warnings.append(
-            f"{decoder.extra_bits} slices have bits set above the {found.slices[0].bits_stored} stored"
-        )
-    told = Layout(
-        layout.shape,
-        layout.affine,
-        1,
-        layout.dtype,
-        "dicom",
-        True,
-        layout.modality,
-        tuple(warnings),
-        layout.facts,
-    )
-    return Stored(array, told, _where(files))
+    return Stored(array, layout, _where(files))
 
 
 def series_of(files: Iterable[Path]) -> tuple[list[Series], list[Left]]:
@@ -71,7 +55,7 @@ def series_of(files: Iterable[Path]) -> tuple[list[Series], list[Left]]:
 def only_series(folder: Path) -> tuple[Path, ...]:
     """Return the files of the one series in a folder; DataError where there are none or several."""
     files, foreign = [], 0
-    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+    for file in sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != "."):
         try:
             kind = kind_of(file)
         except DataError:

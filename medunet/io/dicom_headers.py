@@ -15,7 +15,7 @@ from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medunet.errors import DataError
 from medunet.io.limits import MAX_VOXELS
@@ -137,7 +137,9 @@ def _check_is_image(dataset: Dataset) -> None:
         raise NotAnImageError(f"DICOM {modality}, not a scan")
     missing = [tag for tag in _IMAGE_TAGS if dataset.get(tag) in (None, "")]
     if missing:
-        kind = getattr(dataset.get("SOPClassUID"), "name", None) or "DICOM file"
+        kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", UID("")).name or "DICOM file")
+        if kind.endswith("Image Storage"):
+            raise ValueError(f"{kind} without {', '.join(missing[:2])}: cut short")
         raise NotAnImageError(f"{kind} without pixels ({', '.join(missing[:2])} missing), not a scan")
 
 

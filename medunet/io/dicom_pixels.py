@@ -29,7 +29,6 @@ class Decoder:
         """Start with no file open."""
         self._path: Path | None = None
         self._dataset = Dataset()
-        self.extra_bits = 0  # files with bits set above the stored ones
 
     def values(self, plane: Slice) -> NDArray[np.float32]:
         """Return (rows, columns) of rescaled values, such as HU."""
@@ -65,12 +64,7 @@ class Decoder:
             return _by_gdcm(self._dataset, plane, error)
 
     def _meant(self, plane: Slice, stored: NDArray[Any]) -> NDArray[Any]:
-        """Return the stored bits as numbers, without bits above them (overlays), MONOCHROME1 turned round."""
-        if plane.bits_stored < plane.bits_allocated:
-            unused = stored.dtype.itemsize * 8 - plane.bits_stored
-            clean = (stored << unused) >> unused  # arithmetic where signed: the sign is extended
-            self.extra_bits += not np.array_equal(clean, stored)
-            stored = clean
+        """Return the stored numbers with MONOCHROME1 turned round; pydicom has cleared unused bits."""
         if not plane.inverted:
             return stored
         top = -1 if plane.signed else 2**plane.bits_stored - 1  # lowest + highest value

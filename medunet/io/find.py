@@ -40,14 +40,18 @@ class Listing(NamedTuple):
 
 
 def find_images(paths: Sequence[Path]) -> Listing:
-    """Return one source per image file and per DICOM series below the paths, sorted, with unlike names."""
+    """Return one source per image file and per DICOM series below the paths, with unlike names.
+
+    Hidden files and folders (a leading dot) are not looked at.
+    """
     sources: list[Source] = []
     skipped: list[Skipped] = []
     loose: dict[Path, list[Path]] = defaultdict(list)  # files given one by one: slices may form a series
     for path in dict.fromkeys(paths):
         if path.is_dir():
             for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
-                _look_into(folder, sources, skipped)
+                if not any(part.startswith(".") for part in folder.relative_to(path).parts):
+                    _look_into(folder, sources, skipped)
         elif path.exists():
             loose[path.parent].append(path)
         else:
@@ -71,7 +75,7 @@ def stem_of(path: Path) -> str:
 
 def _look_into(folder: Path, sources: list[Source], skipped: list[Skipped]) -> None:
     try:
-        files = sorted(p for p in folder.iterdir() if not p.is_dir())
+        files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         skipped.append(Skipped(folder, f"{folder}: cannot be listed ({error.strerror})"))
         return

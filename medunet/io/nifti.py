@@ -84,7 +84,7 @@ def _check_magic(path: Path, header: Any) -> None:
 def _dtype(path: Path, header: Any) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise DataError(f"{path}: unknown data type code {int(header['datatype'])}") from error
     if dtype.fields is not None or dtype.kind == "c":
         what = "colour (RGB24/RGBA32)" if dtype.fields is not None else f"complex ({dtype.name})"

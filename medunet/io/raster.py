@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def read_stored(path: Path, kind: str, *, pixel_mm: float | None = None, indices
             pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
         else:
             pixels = _pixels(path, indices)
-    except (OSError, ValueError, SyntaxError, RuntimeError) as error:
+    except (OSError, ValueError, SyntaxError, RuntimeError, struct.error) as error:
         raise DataError(f"{path}: the picture is damaged or cut short ({error}); fetch it again") from error
     return Stored(_columns_first(pixels), layout, path)
 
@@ -83,7 +84,8 @@ def _remarks(path: Path, kind: str, picture: Image.Image) -> list[str]:
     usual = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jpe")}[kind]
     if path.suffix.lower() not in usual:
         warnings.append(f"{kind.upper()} content under the name {path.suffix or 'without ending'}")
-    if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
+    # without this chunk before the pixels, asking a PNG for EXIF would decode it: no guard has run yet
+    if "exif" in picture.info and picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
         warnings.append("EXIF asks to turn the picture: the pixels are kept as stored, so that masks fit")
     return warnings
 
@@ -115,7 +117,7 @@ def _tiff_layout(path: Path, pixel_mm: float | None) -> Layout:
         with tifffile.TiffFile(path) as tiff:
             pages, page = len(tiff.pages), tiff.pages.first
             size, samples, dtype = (page.imagewidth, page.imagelength), page.samplesperpixel, page.dtype
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise DataError(f"{path}: the TIFF file cannot be opened ({error})") from error
     if pages != 1:
         raise DataError(

@@ -25,7 +25,7 @@ _FOREIGN = {
     b"PK\x03\x04": "an archive or a PyTorch file (zip), not an image; it is never unpacked",
     b"PK\x05\x06": "an empty archive (zip), not an image",
     b"\x80": "a Python pickle, not an image; it is never loaded",
-    b"\x00\x08\x00\x05": "a DICOM data set in big endian without file meta, which is not read; export it again",
+    b"\x00\x08\x00\x05": "big-endian DICOM without file meta, which is not read; export it again",
     b"\x89HDF": "an HDF5 file (MINC or other), which is not read; convert it to NIfTI",
     b"BZh": "a bzip2 archive, not an image",
     b"\xfd7zXZ": "an xz archive, not an image",
@@ -39,6 +39,8 @@ _FOREIGN = {
 
 def kind_of(path: Path) -> str:
     """Return the format of a file, one of `READABLE`; DataError that says what it is instead."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a regular file; expected an image")
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)

@@ -60,7 +60,7 @@ def write_atomic(path: Path, needed_bytes: int = 0) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         _settle(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise DataError(_reason(path, needed_bytes, error)) from error
     finally:
         if temporary is not None:
@@ -148,7 +148,14 @@ def _itk(path: Path, stored: Array, affine: Affine) -> None:
     image.SetSpacing([float(edge) for edge in spacing])
     image.SetOrigin([float(x) for x in lps[:dims, dims]])
     image.SetDirection([float(x) for x in (lps[:dims, :dims] / spacing).ravel()])
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    _write_itk(image, path, compress=True)
+
+
+def _write_itk(image: SimpleITK.Image, path: Path, *, compress: bool) -> None:
+    try:
+        SimpleITK.WriteImage(image, str(path), useCompression=compress)
+    except RuntimeError as error:
+        raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
 def _raster(path: Path, temporary: Path, stored: Array, ending: str) -> None:
@@ -157,7 +164,7 @@ def _raster(path: Path, temporary: Path, stored: Array, ending: str) -> None:
         tifffile.imwrite(temporary, pixels, compression="zlib", photometric=_photometric(pixels))
         return
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels, isVector=True), str(temporary))
+        _write_itk(SimpleITK.GetImageFromArray(pixels, isVector=True), temporary, compress=False)
         return
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: {pixels.dtype} does not fit into PNG; use .tif, or numbers up to 65535")

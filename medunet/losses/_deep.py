@@ -11,7 +11,7 @@ from torch.nn import functional
 def deeply_supervised(
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[Tensor | Sequence[Tensor], Tensor], Tensor]:
-    """Return a loss over logits, finest first, weighted 1, 1/2, 1/4 ... and scaled to sum to 1; or over one tensor.
+    """Return a loss over one tensor of logits or several, finest first, weighted 1, 1/2, 1/4 ... to sum 1.
 
     The target (B, *S) is brought to each resolution by nearest neighbour.
     """

@@ -1,8 +1,8 @@
 """Weighted cross entropy that forces narrow borders between touching objects (Ronneberger 2015, eq. 1 and 2).
 
-A background voxel weighs w_c + w0 * exp(-(d1 + d2)^2 / (2 sigma^2)), with its distances d1 and d2 in voxels to the
-nearest and the second nearest object; any other voxel weighs w_c. Objects are the connected components of the
-foreground (neighbours share a face).
+A background voxel weighs w_c + w0 * exp(-(d1 + d2)^2 / (2 sigma^2)), with distances d1 and d2 in voxels to
+the nearest and the second nearest object; any other voxel weighs w_c. Objects are the connected components of
+the foreground (neighbours share a face).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def weight_map(mask: NDArray[np.int64], labels: int, options: Options) -> NDArra
 
 
 def class_weights(mask: NDArray[np.int64], labels: int, limit: float) -> NDArray[np.float64]:
-    """Return per voxel by how much its label is rarer than an even share, at most `limit`; all 1 for limit 0."""
+    """Return how much rarer than an even share each voxel's label is, at most `limit`; 1 where that is 0."""
     if not limit:
         return np.ones(mask.shape)
     counts = np.bincount(mask.ravel(), minlength=labels)
@@ -58,14 +58,14 @@ def class_weights(mask: NDArray[np.int64], labels: int, limit: float) -> NDArray
 
 
 def border_weights(mask: NDArray[np.int64], options: Options) -> NDArray[np.float64]:
-    """Return w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) on the background and 0 elsewhere; 0 with fewer than 2 objects."""
+    """Return w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) on the background, else 0; 0 with fewer than 2 objects."""
     objects, _ = ndimage.label(mask > 0)
     nearest = np.full((2, *mask.shape), np.inf)
     reach = int(np.ceil(REACH * options.sigma))
     for number, tight in enumerate(ndimage.find_objects(objects), 1):
         box = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in tight)
         distance = ndimage.distance_transform_edt(objects[box] != number)
-        first, second = nearest[(0, *box)], nearest[(1, *box)]
+        first, second = nearest[0][box], nearest[1][box]
         np.minimum(second, np.maximum(first, distance), out=second)
         np.minimum(first, distance, out=first)
     near = np.exp(-(nearest.sum(0) ** 2) / (2 * options.sigma**2))

@@ -1,4 +1,4 @@
-"""Tversky loss of the foreground labels (Salehi 2017): Dice with a price of its own for each kind of error."""
+"""Tversky loss of the foreground labels (Salehi 2017): Dice with a price for each kind of error."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _check(shape: Shape) -> None:
     for key in ("kernels", "features"):
         if len(shape[key]) != stages:
             raise ConfigError(
-                f"plan.{key}: found {len(shape[key])} entries, expected {stages}, one per stage (plan.strides)."
+                f"plan.{key}: found {len(shape[key])} entries, expected {stages} as in plan.strides."
             )
     if any(len(entry) != dims for entry in (*shape["strides"], *shape["kernels"])):
         raise ConfigError(f"plan.strides, plan.kernels: every entry needs {dims} numbers, one per axis.")

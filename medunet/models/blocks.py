@@ -1,8 +1,8 @@
-"""What the networks share: fast convolutions and normalisation, their shape, deep supervision heads.
+"""What the networks share: fast convolutions and normalisation, their shape, the heads.
 
 On a CPU everything runs in channels-last memory, instance norm as one batch norm per sample, and a
-convolution over concatenated features as a sum of convolutions: the same mathematics in 2/3 to 9/10 of the time.
-Weights stay contiguous, so that they can be saved and averaged as they are.
+convolution over concatenated features as a sum of convolutions: the same mathematics in 2/3 to 9/10 of the
+time. Weights stay contiguous, so that they can be saved and averaged as they are.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Up(nn.Module):
 
 
 class Norm(nn.Module):
-    """Instance normalisation (per sample and channel), or group normalisation (8 channels a group); affine."""
+    """Instance normalisation (per sample and channel), or group normalisation of 8 channels; affine."""
 
     def __init__(self, features: int, kind: NormName) -> None:
         """Start as the plain normalisation."""

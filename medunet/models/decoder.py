@@ -31,7 +31,7 @@ class Decoder(nn.Module):
         self.heads = nn.ModuleList(Head(features[k], shape["outputs"], shape["dims"]) for k in range(heads))
 
     def forward(self, skips: Sequence[Tensor], deep: bool) -> Tensor | tuple[Tensor, ...]:
-        """Return logits (N, K, *S) from encoder features, finest first; with `deep` of every supervised level."""
+        """Return logits (N, K, *S) from features, finest first; with `deep` of all supervised levels."""
         features, logits = skips[-1], []
         for level in reversed(range(len(self.up))):
             joined = self.join[level][0](self.up[level](features), skips[level])  # type: ignore[index]
@@ -63,7 +63,7 @@ def features_per_stage(wanted: Sequence[int] | None, shape: Shape) -> tuple[int,
     features = tuple(wanted or shape["features"])
     if len(features) != len(shape["strides"]) or min(features) < 1:
         raise ConfigError(
-            f"network.options.features: found {features}, expected {len(shape['strides'])} numbers from 1 on, "
-            "one per stage of the plan."
+            f"network.options.features: found {features}, expected {len(shape['strides'])} numbers from "
+            "1 on, one per stage of the plan."
         )
     return features

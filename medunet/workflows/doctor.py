@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from medunet.config.card import Card
-from medunet.data.cases import Found, check_expectations, find_cases
+from medunet.data.cases import Case, Found, check_expectations, find_cases
 from medunet.data.datalist import check_config
 from medunet.data.detect import Detected, detect, pair_in, problem
 from medunet.data.doctor import Examined, Rules, Subject, declared_bytes, examine_case
-from medunet.data.findings import STATUS_OF, Finding, Status, worst
+from medunet.data.findings import KINDS, STATUS_OF, Finding, Status, worst
 from medunet.data.outliers import across
 from medunet.data.parallel import each
 from medunet.data.repair import Repair, repair
@@ -116,6 +116,8 @@ def examine(
     examined = _examine_all(found, allowance, workers or os.cpu_count() or 1)
     report.findings += [finding for case in examined for finding in case.findings]
     report.findings += across(examined, found.rules, target)
+    if card is not None and found.layout == f"card {card.name}":
+        report.findings += _expectations(card, examined, target)
     report.files = _statuses(found, report.findings)
     if fix is not None:
         report.repairs = _repair_all(examined, target, fix, allowance)
@@ -143,13 +145,20 @@ def _by_card(root: Path, card: Card) -> Detected:
         return replace(pair, rules=rules)
     found = find_cases(card, root, labelled=False)
     subjects = tuple(Subject.of(case) for case in (*found.cases, *found.unlabelled))
-    told = [problem(text) for text in found.problems] + _expectations(card, found, root)
-    return Detected(f"card {card.name}", subjects, rules, tuple(told))
+    told = tuple(problem(text) for text in found.problems)
+    return Detected(f"card {card.name}", subjects, rules, told)
 
 
-def _expectations(card: Card, found: Found, root: Path) -> list[Finding]:
+def _expectations(card: Card, examined: Sequence[Examined], root: Path) -> list[Finding]:
+    """Return how the data differs from the card's `expect:` block."""
+    facts = {case.subject.id: case.facts for case in examined if case.facts}
+    cases = tuple(
+        Case(case.subject.id, "", (case.subject.path,), case.subject.mask, None)
+        for case in examined
+        if case.subject.mask
+    )
     try:
-        check_expectations(card, found)
+        check_expectations(card, Found(cases), facts)
     except DataError as error:
         return [Finding.of("config", root, str(error), expected="the data that the card expects")]
     return []
@@ -240,12 +249,14 @@ def show(report: Report) -> None:
     name = partial(_name, report.target)
     for findings in by_kind.values():
         first = findings[0]
-        what = f"{first.severity.upper()}, {len(findings)}: expected {first.expected}"
-        say(f"{what}. What to do: {first.remedy}.")
-        for finding in findings[:SHOWN]:
-            say(f"    {name(finding.path)}: {finding.found}")
-        if len(findings) > SHOWN:
-            say(f"    ... and {len(findings) - SHOWN} more (--json FILE lists all)")
+        usual, shown = KINDS[first.kind], 2 if first.severity == "note" else SHOWN
+        count = f"{first.severity.upper()}, {len(findings)}"
+        say(f"{count}: expected {usual.expected}. What to do: {usual.remedy}.")
+        for finding in findings[:shown]:
+            own = "" if finding.expected == usual.expected else f"; expected {finding.expected}"
+            say(f"    {name(finding.path)}: {finding.found}{own}")
+        if len(findings) > shown:
+            say(f"    ... and {len(findings) - shown} more (--json FILE lists all)")
     for entry in report.repairs:
         say(f"{'repaired' if entry.target else 'not repaired'}: {name(entry.source)}: {entry.what}")
     counts = Counter(report.files.values())

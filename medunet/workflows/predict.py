@@ -14,6 +14,7 @@ import numpy as np
 from medunet.config.run import RunFolder
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.geometry import voxel_volume_ml
+from medunet.io.find import ENDINGS
 from medunet.io.read import Source, content_hash, find_images, read_image
 from medunet.io.volume import Volume
 from medunet.io.write import write_atomic, write_mask
@@ -86,11 +87,9 @@ def predict(
     if missing := [str(path) for path in inputs if not path.exists()]:
         raise ConfigError(f"{', '.join(missing)}: no such file or folder. Give images, or folders of images.")
     sources, skipped = find_images(list(inputs))
-    named = {path.resolve() for path in inputs if path.is_file()}
-    failed = [{"image": str(s.path), "reason": s.reason} for s in skipped if s.path.resolve() in named]
-    passed_over = [
-        {"image": str(s.path), "reason": s.reason} for s in skipped if s.path.resolve() not in named
-    ]
+    told = [(_was_meant(s.path, inputs), {"image": str(s.path), "reason": s.reason}) for s in skipped]
+    failed = [entry for meant, entry in told if meant]
+    passed_over = [entry for meant, entry in told if not meant]
     for entry in (*failed, *passed_over):
         say(f"skipped: {entry['reason']}")
     done: list[dict[str, Any]] = []
@@ -114,6 +113,11 @@ def predict(
     with write_atomic(out / "predictions.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def _was_meant(path: Path, inputs: Sequence[Path]) -> bool:
+    """Say whether a path that is no image should have been one: it was named, or is called like one."""
+    return path in inputs or path.name.lower().endswith(ENDINGS)
 
 
 def model_id(run: RunFolder) -> dict[str, Any]:

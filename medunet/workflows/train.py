@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from medunet.config.card import Card
-from medunet.config.load import read_yaml, write_yaml
+from medunet.config.load import write_yaml
 from medunet.config.plan import Plan
 from medunet.config.recipe import Recipe
 from medunet.config.run import Folds, RunFolder
@@ -94,7 +94,8 @@ class Training:
             self._create(found, folder)
         world.wait()
         run = RunFolder.open(folder)
-        if run.recipe != self.recipe or run.card != self.card or run.origin["data_hash"] != found.data_hash:
+        mine = (self.recipe.model_dump_json(), self.card.model_dump_json(), found.data_hash)
+        if (run.recipe.model_dump_json(), run.card.model_dump_json(), run.origin["data_hash"]) != mine:
             raise ConfigError(
                 f"{folder}: was made with another recipe, card or data. "
                 "Give another --name, or the same options."
@@ -318,7 +319,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 
 def _result(run: RunFolder, fold: int, facts: dict[str, Any]) -> dict[str, Any]:
-    return {"run": str(run.path), "fold": fold, **facts}
+    return {"run": str(run.path), "fold": fold, **facts, "failed": run.origin["failed"]}
 
 
 def _rounded(numbers: dict[str, float]) -> dict[str, float]:
@@ -341,8 +342,3 @@ def _cores_per_process() -> int:
 
 def _device_kind(device: torch.device) -> Any:
     return device.type
-
-
-def recipe_of(path: Path) -> Recipe:
-    """Return the resolved recipe of a run's config.yaml."""
-    return Recipe.model_validate(read_yaml(path))

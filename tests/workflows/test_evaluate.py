@@ -291,7 +291,9 @@ def test_a_card_with_other_labels_is_refused(run: RunFolder, data: Path) -> None
         evaluate(run, data=data, card=other)
 
 
-def test_a_place_that_cannot_be_written_is_told_before_the_work(run: RunFolder, networks: list, tmp_path) -> None:
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    run: RunFolder, networks: list, tmp_path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written to"):
         evaluate(run, fold=0, out=tmp_path / "file" / "out")

@@ -146,7 +146,9 @@ def test_resizing_keeps_places() -> None:
     assert np.unravel_index(large.argmax(), large.shape) == (12, 37)
     small = resize_image(np.ones((2, 100, 60), np.float32), (10, 6))
     np.testing.assert_allclose(small, np.ones((2, 10, 6)))
-    np.testing.assert_array_equal(resize_mask(np.eye(3, dtype=np.uint8), (6, 6)), np.kron(np.eye(3), np.ones((2, 2))))
+    np.testing.assert_array_equal(
+        resize_mask(np.eye(3, dtype=np.uint8), (6, 6)), np.kron(np.eye(3), np.ones((2, 2)))
+    )
 
 
 def test_letters_are_readable_dots() -> None:

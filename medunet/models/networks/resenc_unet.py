@@ -102,6 +102,7 @@ def build(options: Options, **shape: Unpack[Shape]) -> nn.Module:
     blocks = options.blocks or (*PRESET, *(PRESET[-1],) * stages)[:stages]
     if len(blocks) != stages or min(blocks) < 1:
         raise ConfigError(
-            f"network.options.blocks: found {blocks}, expected {stages} numbers from 1 on, one per stage of the plan."
+            f"network.options.blocks: found {blocks}, expected {stages} numbers from 1 on, "
+            "one per stage of the plan."
         )
     return ResEncUNet(options, shape, features_per_stage(options.features, shape), blocks)

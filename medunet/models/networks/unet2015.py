@@ -1,9 +1,9 @@
 """The U-Net as published (Ronneberger 2015, arXiv 1505.04597), and in 3D after Cicek 2016 (arXiv 1606.06650).
 
-Unpadded 3x3 convolutions with ReLU, 2x2 max pooling, 2x2 up-convolutions, skips cropped and concatenated, dropout
-at the end of the contracting path, He initialisation, no normalisation. The answer is smaller than the input by
-`margin` at each border; with mirrored borders that is the overlap-tile strategy. Depth and features are its own,
-not the plan's; the 2015 border weights are the loss `border_ce`.
+Unpadded 3x3 convolutions with ReLU, 2x2 max pooling, 2x2 up-convolutions, skips cropped and concatenated,
+dropout at the end of the contracting path, He initialisation, no normalisation. The answer is smaller than
+the input by `margin` at each border; with mirrored borders that is the overlap-tile strategy. Depth and
+features are its own, not the plan's; the 2015 border weights are the loss `border_ce`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class UNet2015(nn.Module):
         return tuple(-(-(max(1, size) + lost) // step) * step - lost for size in patch)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Map (N, C, *(S + 2 * margin)) to logits (N, K, *S); a tuple of one in training when it was asked for."""
+        """Map (N, C, *(S + 2 * margin)) to logits (N, K, *S); in training with deep supervision a tuple."""
         features, skips = fast_layout(image), []
         pool = functional.max_pool2d if image.ndim == 4 else functional.max_pool3d
         for level, stage in enumerate(self.down):

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from medunet.errors import DataError
+from medunet.workflows.prepare import prepare
+from tests.phantoms import card, msd_folder, recipe
+
+ROOT = Path(__file__).parents[2]
+MEASURE = """
+import sys, time
+from pathlib import Path
+from medunet.workflows.prepare import prepare
+from tests.phantoms import card, recipe
+start = time.monotonic()
+prepare(recipe(planning={}), card(), Path(sys.argv[1]), Path(sys.argv[2]), "cpu")
+status = Path("/proc/self/status").read_text()
+print(time.monotonic() - start, int(status.split("VmHWM:")[1].split()[0]) / 1e6)
+"""
+
+
+def test_prepare_says_what_it_found_and_planned(tmp_path: Path):
+    result = prepare(recipe(), card(), msd_folder(tmp_path / "data", 4), tmp_path, "cpu")
+    assert result["cases"] == 4
+    assert result["failed"] == {}
+    assert result["plan"]["patch_voxels"] == [16, 16, 16]
+    assert len(list((tmp_path / "cache/cases").iterdir())) == 4
+
+
+def test_a_second_run_writes_nothing(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 4)
+    first = prepare(recipe(), card(), data, tmp_path, "cpu")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    assert prepare(recipe(), card(), data, tmp_path, "cpu") == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == times
+
+
+def test_a_changed_mask_is_noticed(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 3)
+    first = prepare(recipe(), card(), data, tmp_path, "cpu")
+    (data / "labelsTr/case_01.nii.gz").write_bytes((data / "labelsTr/case_00.nii.gz").read_bytes())
+    assert prepare(recipe(), card(), data, tmp_path, "cpu")["data_hash"] != first["data_hash"]
+
+
+def test_a_bad_case_costs_only_itself(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 4)
+    (data / "labelsTr/case_01.nii.gz").write_bytes((data / "labelsTr/case_00.nii.gz").read_bytes()[:200])
+    result = prepare(recipe(), card(), data, tmp_path, "cpu")
+    assert result["cases"] == 3
+    assert list(result["failed"]) == ["case_01"]
+    assert "case_01.nii.gz" in result["failed"]["case_01"]
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 2)
+    for path in (data / "imagesTr").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="none of 2 cases can be used"):
+        prepare(recipe(), card(), data, tmp_path, "cpu")
+
+
+def test_a_wrong_download_is_noticed_by_its_numbers(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 2)
+    with pytest.raises(DataError, match="41"):
+        prepare(recipe(), card(expect={"cases": 41}), data, tmp_path, "cpu")
+
+
+def test_twenty_tiny_cases_take_seconds_and_little_memory(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 20)
+    words = [sys.executable, "-c", MEASURE, str(data), str(tmp_path / "workspace")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    seconds, peak_gb = map(float, done.stdout.split())
+    assert seconds < 15  # 5 on a quiet machine
+    assert peak_gb < 0.6
+
+
+def test_an_interrupted_preparation_goes_on(tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 12)
+    code = MEASURE.replace("start =", "import os, threading; threading.Timer(0.25, os._exit, (9,)).start()\nstart =")
+    words = [sys.executable, "-c", code, str(data), str(tmp_path)]
+    start = time.monotonic()
+    subprocess.run(words, cwd=ROOT, capture_output=True, timeout=120, check=False)
+    assert time.monotonic() - start < 60
+    result = prepare(recipe(), card(), data, tmp_path, "cpu")
+    assert result["cases"] == 12
+    assert not list((tmp_path / "cache/cases").glob("*/.making*"))
