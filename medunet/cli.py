@@ -146,7 +146,7 @@ def train(  # noqa: PLR0913  one parameter an option
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913  one parameter an option
     run: Run,
     data: Annotated[
         Path | None, typer.Option(help="Other labelled data than the run's held-out cases.")
@@ -154,15 +154,18 @@ def evaluate(
     fold: Annotated[int | None, typer.Option(help="Only this fold; default: all that are trained.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where tables, report and masks go.")] = None,
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
+    card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
     device: Device = None,
     json_file: Json = None,
 ) -> None:
     """Score a run on cases it was not trained on: tables, intervals and a report with pictures."""
+    from medunet.config.load import load_card
     from medunet.config.run import RunFolder
     from medunet.workflows import evaluate as work
 
+    other = load_card(card) if card else None
     result = work.evaluate(
-        RunFolder.open(run), data=data, fold=fold, out=out, device=device, save_masks=save_masks
+        RunFolder.open(run), data=data, fold=fold, out=out, device=device, card=other, save_masks=save_masks
     )
     _finish(result, json_file, failed=bool(result["failed"]))
 
@@ -254,6 +257,8 @@ def _finish(
 ) -> None:
     """Print or write the result and end with 1 if some cases failed."""
     text = json.dumps(result, indent=1, allow_nan=False, default=str)
+    if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun starts, one writes
+        return
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(text + "\n", encoding="utf-8")

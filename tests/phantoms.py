@@ -21,7 +21,9 @@ def ball(shape: tuple[int, ...], centre: tuple[float, ...], radius: float) -> ND
     return np.asarray((grid**2).sum(0) <= radius**2)
 
 
-def two_balls(seed: int, shape: tuple[int, ...] = (22, 24, 20)) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def two_balls(
+    seed: int, shape: tuple[int, ...] = (22, 24, 20)
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return a noisy image with a bright and a middling ball, and their mask (labels 1 and 2)."""
     rng = np.random.default_rng(seed)
     mask = np.zeros(shape, np.uint8)

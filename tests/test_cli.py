@@ -56,7 +56,7 @@ def test_a_wrong_request_ends_with_2_and_words(words: tuple[str, ...], message: 
 
 
 def test_from_scans_to_scores_and_masks(own: Path):
-    """Go the user's way: check, prepare, train, evaluate, predict, with own card and one case that is broken."""
+    """Go the user's way with an own card: check, prepare, train, evaluate, predict."""
     assert medunet("check", own / "quick.yaml", "--data", own / "data").returncode == 0
     common = (own / "quick.yaml", "--data", own / "data", "--workspace", own)
     assert medunet("prepare", *common, "--json", own / "p.json").returncode == 0

@@ -42,15 +42,14 @@ def tree(tmp_path: Path) -> Path:
     plant(tmp_path, "medunet/__init__.py", '"""A tree to plant faults in."""\n\n__version__ = "0"\n')
     for name in ("networks/__init__", "networks/one", "networks/two"):
         plant(tmp_path, f"medunet/models/{name}.py", '"""Nothing."""\n')
-    plant(
-        tmp_path, "medunet/engine/tracking.py", '"""Tracking."""\n\nimport mlflow\n\n__all__ = ["mlflow"]\n'
-    )
-    plant(tmp_path, "medunet/io/nifti.py", '"""NIfTI."""\n\nimport nibabel\n\n__all__ = ["nibabel"]\n')
     return tmp_path
 
 
 @pytest.mark.parametrize("gate", ["format", "lint", "types", "layers", "spelling"])
 def test_a_clean_tree_passes(tree: Path, gate: str) -> None:
+    if gate == "layers":  # what only one room may import, in that room
+        plant(tree, "medunet/engine/tracking.py", '"""Tracking."""\n\nimport mlflow\n')
+        plant(tree, "medunet/io/nifti.py", '"""NIfTI."""\n\nimport nibabel\n')
     found = run(tree, gate)
     assert found.returncode == 0, found.stdout + found.stderr
 

@@ -27,7 +27,7 @@ class Folds(Record):
     seed: int
     validation: tuple[tuple[str, ...], ...]  # case ids per fold
     patients: dict[str, str]  # case id -> patient
-    content: dict[str, str]  # case id -> sha256 of image and mask, to know a training case again
+    content: dict[str, str]  # case id -> hashes of image and mask, to know a training case again
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ SMALLEST_EDGE = 4  # voxels of the deepest stage
 MOST_STAGES = 6
 # Bytes that training keeps per voxel and feature channel of a stage: two convolutions with their norms and
 # activations on each side of the network, with gradients (measured, see tests/data/test_plan.py).
-BYTES_PER_ACTIVATION = 28
-FIXED_GB = 0.8  # Python, torch and the loader
+BYTES_PER_ACTIVATION = 50
+FIXED_GB = 0.6  # Python, torch and the loader
 
 
 def make_plan(card: Card, cases: Sequence[Fingerprint], wishes: Planning, device: Device) -> Plan:

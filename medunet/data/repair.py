@@ -148,7 +148,7 @@ def _straight(array: Array, stored: Stored, order: int) -> tuple[Array, Affine, 
 def _resampled(
     array: Array, shape: tuple[int, ...], affine: Affine, straight: Affine, order: int
 ) -> tuple[Array, Affine]:
-    """Return the voxels on a right-angled grid that holds the whole sheared one, padded with the lowest."""
+    """Return the voxels on a right-angled grid that holds the whole sheared one (outside: the lowest; 0)."""
     ends = np.array(list(itertools.product(*((0.0, n - 1.0) for n in shape))))
     found = mm_to_voxel(straight, voxel_to_mm(affine, ends))
     low = np.floor(found.min(axis=0) + 1e-6)
@@ -163,7 +163,8 @@ def _resampled(
             offset=to_source[:3, 3],
             output_shape=size,
             order=order,
-            cval=float(array.min()),
+            mode="grid-constant",  # half a voxel beyond the outer centres still belongs to the image
+            cval=float(array.min()) if order else 0.0,
         )
         for channel in range(array.shape[-1])
     ]

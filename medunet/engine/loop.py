@@ -167,7 +167,7 @@ class Trainer:
         self.network.train()
         with torch.autocast(kind, torch.bfloat16, enabled=self.how.precision == "bf16"):
             loss = self.loss(self.parallel, batch)
-        (loss / self.how.accumulate).backward()  # type: ignore[no-untyped-call]
+        (loss / self.how.accumulate).backward()
         return loss.detach()
 
     def _count_bad_step(self, loss: float, norm: float) -> None:

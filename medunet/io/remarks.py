@@ -18,7 +18,9 @@ WRAP_SHARE = 2e-3  # of neighbours: natural images stay far below
 
 def replace_nonfinite(path: Path, image: NDArray[np.float32]) -> list[str]:
     """Set NaN and infinite voxels to the smallest finite value, in place, and say how many."""
-    if np.isfinite(image.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        total = image.sum(dtype=np.float64)
+    if np.isfinite(total):
         return []
     finite = np.isfinite(image)
     count = image.size - int(np.count_nonzero(finite))

@@ -145,14 +145,14 @@ class ConvNorm(nn.Module):
 
 
 class Head(nn.Module):
-    """A 1x1 convolution to logits; starts close to equal probabilities."""
+    """A 1x1 convolution to logits; starts without a strong opinion."""
 
     def __init__(self, inputs: int, outputs: int, dims: int) -> None:
         """Draw weights (outputs, inputs, 1, 1[, 1])."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, *(1,) * dims))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.normal_(self.weight, std=0.1 / math.sqrt(inputs))
+        nn.init.normal_(self.weight, std=0.5 / math.sqrt(inputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, inputs, *S) to logits (N, outputs, *S)."""

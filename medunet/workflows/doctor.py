@@ -168,7 +168,7 @@ def _not_read(entry: Skipped) -> Finding:
     """A damaged image is an error; a file that is none is a note."""
     if NOT_A_SCAN in entry.reason and (wrong := problem_of(entry.path)):
         return Finding.of("reference", entry.path, wrong)
-    foreign = not entry.path.name.lower().endswith(IMAGE_LIKE) or "in big endian" in entry.reason
+    foreign = not entry.path.name.lower().endswith(IMAGE_LIKE) or "big-endian DICOM" in entry.reason
     sound = foreign or NOT_A_SCAN in entry.reason
     return Finding.of(
         "no-image" if sound else "unreadable", entry.path, entry.reason.removeprefix(NOT_A_SCAN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from medunet.config.card import Card
 from medunet.config.run import RunFolder
 from medunet.data.cases import Case, find_cases
+from medunet.data.content import content_of, image_part
 from medunet.errors import DataError, MedunetError
-from medunet.io.read import content_hash
 from medunet.workflows.progress import progress
 from medunet.workflows.scoring import Line
 
@@ -59,9 +58,9 @@ def _validation_cases(run: RunFolder, folds: Sequence[int], home: Path) -> Choic
         trained = _trained_on(run, [fold])
         kept = []
         for name in run.folds.validation[fold]:
-            if twin := trained.get(run.folds.content.get(name, "")):
+            if twin := trained.get(image_part(run.folds.content.get(name, ""))):
                 left_out.append(
-                    _line(name, f"has the same content as {twin}, which fold {fold} was trained on")
+                    _line(name, f"has the same image as {twin}, which fold {fold} was trained on")
                 )
             elif name not in there:
                 failed.append(_line(name, f"image or mask is not in {home} any more; put them back"))
@@ -79,7 +78,7 @@ def _other_cases(run: RunFolder, folds: Sequence[int], data: Path, card: Card) -
     with progress("Comparing with the training cases", len(found.cases)) as bar:
         for case in found.cases:
             try:
-                twin = trained.get(content_of(case))
+                twin = trained.get(image_part(content_of(case)))
             except (MedunetError, OSError) as error:
                 failed.append(_line(case.id, str(error)))
             else:
@@ -92,15 +91,9 @@ def _other_cases(run: RunFolder, folds: Sequence[int], data: Path, card: Card) -
 
 
 def _trained_on(run: RunFolder, folds: Sequence[int]) -> dict[str, str]:
-    """Return content -> case of all cases that any of the folds was trained on."""
+    """Return image content -> case of all cases that any of the folds was trained on."""
     never = set.intersection(*(set(run.folds.validation[fold]) for fold in folds))
-    return {content: case for case, content in run.folds.content.items() if case not in never}
-
-
-def content_of(case: Case) -> str:
-    """Return the hash under which a case's image and mask are remembered in a run's folds."""
-    files = [*case.images, *([case.mask] if case.mask else [])]
-    return hashlib.sha256("|".join(content_hash(path) for path in files).encode()).hexdigest()
+    return {image_part(content): case for case, content in run.folds.content.items() if case not in never}
 
 
 def _split(problem: str) -> tuple[str, str]:

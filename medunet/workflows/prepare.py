@@ -16,6 +16,7 @@ from medunet.config.plan import Plan
 from medunet.config.recipe import Recipe
 from medunet.data.cache import Entry, cached
 from medunet.data.cases import Case, check_expectations, find_cases
+from medunet.data.content import content_of
 from medunet.data.fingerprint import Fingerprint, fingerprint
 from medunet.data.parallel import each, workers_for
 from medunet.data.plan import Device, make_plan
@@ -35,7 +36,7 @@ class Survey:
     card: Card
     data: Path
     cases: dict[str, Case] = field(default_factory=dict)
-    content: dict[str, str] = field(default_factory=dict)  # case -> sha256 over image and mask
+    content: dict[str, str] = field(default_factory=dict)  # case -> hashes of image and mask
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # case -> reason
     notes: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ def survey(card: Card, data: Path, cache: Path) -> Survey:
     largest = max((math.prod(header.shape) for header in headers.values()), default=1)
     out.workers = workers_for(largest * card.channels, PREPARE_GB)
     hashes = _Hashes(cache / "hashes.json")
-    out.content = _for_all(out, "Hashing", lambda case: _content(case, hashes))
+    out.content = _for_all(out, "Hashing", lambda case: content_of(case, hashes.of))
     hashes.save()
     store = cache / "fingerprints"
     out.fingerprints = _for_all(
@@ -78,7 +79,7 @@ def plan_for(found: Survey, recipe: Recipe, device: Device) -> Plan:
 def fill_cache(found: Survey, plan: Plan, cache: Path) -> dict[str, Entry]:
     """Preprocess every usable case into the cache; entries that are there already cost nothing."""
     make = partial(_entry, found=found, plan=plan, cache=cache)
-    return dict(sorted(_for_all(found, "Caching", make).items()))
+    return _for_all(found, "Caching", make)
 
 
 def prepare(recipe: Recipe, card: Card, data: Path, workspace: Path, device: Device) -> dict[str, Any]:
@@ -115,12 +116,7 @@ def _for_all(out: Survey, what: str, function: Callable[[Case], Result]) -> dict
             else:
                 results[case.id] = result
             bar.advance()
-    return results
-
-
-def _content(case: Case, hashes: _Hashes) -> str:
-    files = [*case.images, *([case.mask] if case.mask else [])]
-    return hashlib.sha256("|".join(hashes.of(path) for path in files).encode()).hexdigest()
+    return dict(sorted(results.items()))  # threads end in any order; plans and folds must not care
 
 
 class _Hashes:

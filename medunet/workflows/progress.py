@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+LEADS = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
 PLAIN_SECONDS = 10.0  # between two plain lines
+console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not LEADS)
 
 
 def say(text: str) -> None:
@@ -41,7 +43,7 @@ class Bar:
         self.done += by
         if self._live and self._task is not None:
             self._live.update(self._task, completed=self.done, note=self.text)
-        elif time.monotonic() - self._last > PLAIN_SECONDS or self.done >= self.total:
+        elif time.monotonic() - self._last > PLAIN_SECONDS:
             self._plain()
 
     def note(self, text: str) -> None:
@@ -59,7 +61,7 @@ class Bar:
 @contextmanager
 def progress(what: str, total: float) -> Iterator[Bar]:
     """Show the progress of `total` items (or seconds) until the block ends."""
-    if not sys.stderr.isatty():
+    if not (LEADS and sys.stderr.isatty()):
         say(f"{what} ...")
         yield Bar(what, total, None)
         return

@@ -58,5 +58,5 @@ def test_a_huge_file_is_not_read(tmp_path: Path):
 
 @pytest.mark.parametrize("bad", ["10", "ten minutes", "0m", "-5 steps", "0 steps"])
 def test_a_budget_needs_a_unit_and_must_be_positive(bad: str):
-    with pytest.raises(ConfigError, match="training.budget"):
+    with pytest.raises(ConfigError, match=r"training\.budget"):
         load_recipe("hippocampus_mr", [f"training.budget={bad}"])

@@ -30,7 +30,9 @@ def test_a_variation_replays_exactly(dims: int):
         runs.append((vary_intensity(turned, variation), labels))
     assert torch.equal(runs[0][0], runs[1][0])
     assert torch.equal(runs[0][1], runs[1][1])
-    assert not torch.equal(vary_intensity(image, drawn(3, dims=dims)), vary_intensity(image, drawn(4, dims=dims)))
+    assert not torch.equal(
+        vary_intensity(image, drawn(3, dims=dims)), vary_intensity(image, drawn(4, dims=dims))
+    )
 
 
 def test_masks_get_no_new_labels():

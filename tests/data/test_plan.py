@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,24 @@ from medunet.data.fingerprint import Fingerprint
 from medunet.data.plan import make_plan, training_gb
 from medunet.errors import ConfigError
 from tests.phantoms import card
+
+MEASURE = """
+import sys
+import torch
+from medunet import losses, models
+patch, batch = (48, 64, 40), 2
+strides, kernels, features = ((1,) * 3, (2,) * 3, (2,) * 3), ((3,) * 3,) * 3, (16, 32, 64)
+torch.set_num_threads(1)
+net = models.build(
+    "unet", {}, dims=3, inputs=1, outputs=3, strides=strides, kernels=kernels, features=features,
+    deep_supervision=True,
+)
+loss = losses.deeply_supervised(losses.build("dice_ce", {}))
+with torch.autocast("cpu", torch.bfloat16):
+    outputs = net(torch.randn(batch, 1, *patch))
+loss(tuple(o.float() for o in outputs), torch.randint(0, 3, (batch, *patch))).backward()
+print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1e6)
+"""
 
 
 def case(shape: Sequence[int], spacing_mm: Sequence[float], channels: int = 1) -> Fingerprint:
@@ -80,3 +101,13 @@ def test_2d_plans_have_two_axes():
     plan = make_plan(card(2), [case((256, 320), (1, 1))] * 3, Planning(), "cpu")
     assert len(plan.patch_voxels) == 2
     assert all(len(stride) == 2 for stride in plan.strides)
+
+
+def test_the_estimate_of_memory_holds_on_this_machine():
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE], cwd=root, capture_output=True, text=True, timeout=120, check=True
+    )
+    strides = ((1,) * 3, (2,) * 3, (2,) * 3)
+    estimate = training_gb((48, 64, 40), 2, strides, (16, 32, 64))
+    assert 0.4 * estimate < float(done.stdout) < estimate

@@ -94,7 +94,9 @@ def test_shear_is_resampled_so_that_anatomy_stays_in_place(tmp_path: Path) -> No
         before = voxel_to_mm(affine, np.argwhere(mask == label).astype(float)).mean(axis=0)
         after = voxel_to_mm(got.affine, np.argwhere(got.array == label).astype(float)).mean(axis=0)
         assert np.linalg.norm(before - after) < 0.2
-        volumes = [(a == label).sum() * np.linalg.det(g) for a, g in ((mask, affine), (got.array, got.affine))]
+        volumes = [
+            (a == label).sum() * np.linalg.det(g) for a, g in ((mask, affine), (got.array, got.affine))
+        ]
         assert volumes[1] == pytest.approx(volumes[0], rel=0.05)
     assert read_image(tmp_path / "fixed/image.nii.gz").shape == got.shape
 
@@ -144,3 +146,12 @@ def test_a_truncated_image_cannot_be_repaired(tmp_path: Path) -> None:
     )
     assert entry.target is None
     assert "cannot be read" in entry.what
+
+
+def test_resampling_loses_nothing_at_the_border(tmp_path: Path) -> None:
+    image, mask = two_balls(0)
+    affine = np.eye(4)
+    affine[1, 2] = 1.0
+    fixed(tmp_path, image, np.ones_like(mask), (affine, affine))
+    got = read_mask(tmp_path / "fixed/mask.nii.gz", labels=(1, 2))
+    assert got.array.sum() * np.linalg.det(got.affine) == pytest.approx(mask.size, rel=0.03)

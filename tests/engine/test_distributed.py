@@ -55,7 +55,9 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path):
     for name, command, rows in (("two", torchrun, "4"), ("one", [sys.executable], "8")):
         (tmp_path / name).mkdir()
         words = [*command, str(script), str(tmp_path / name), rows]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(
+            words, env=environment, capture_output=True, text=True, timeout=180, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
     two, one = (load_file(tmp_path / name / "end.safetensors") for name in ("two", "one"))
     for key, value in one.items():

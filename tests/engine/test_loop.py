@@ -41,7 +41,9 @@ def trainer(folder: Path, steps: int, **changes: Any) -> Trainer:
     options: dict[str, Any] = {"report": lambda *_: None, "loss": loss, "score": None}
     options |= {key: changes.pop(key) for key in list(changes) if key in options}
     how = Training.model_validate({"budget": f"{steps} steps", "learning_rate": 0.01, "ema": 0.9} | changes)
-    return Trainer(network(), options["loss"], batches, how, ALONE, folder, options["report"], options["score"])
+    return Trainer(
+        network(), options["loss"], batches, how, ALONE, folder, options["report"], options["score"]
+    )
 
 
 def interrupted(folder: Path, steps: int, at: int, **changes: Any) -> Outcome:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from medunet.io.dicom_write import write_ct_series
 
 
 @pytest.fixture
@@ -25,3 +29,12 @@ def oblique() -> NDArray[np.float64]:
     affine[:3, :3] = about_z @ about_y @ about_x @ np.diag([0.8, 1.2, 2.5])
     affine[:3, 3] = (-40.0, 12.5, 300.0)
     return affine
+
+
+@pytest.fixture
+def series(scan: tuple, tmp_path: Path) -> Path:
+    """A folder with that scan as a DICOM series of ten slices."""
+    array, affine = scan
+    folder = tmp_path / "ct"
+    write_ct_series(folder, array, affine, patient_id="p1", description="phantom", seed=0)
+    return folder

@@ -69,8 +69,9 @@ def test_values_become_labels_by_the_table(write) -> None:
 
 def test_nearest_takes_the_closest_key(write) -> None:
     rule = MaskRule(rule="nearest", values={0: 0, 127: 2, 255: 1})
-    path = write(3, 60, 64, 190, 192, 250, 63.4)
-    assert first(path, 7, rule=rule) == [0, 0, 2, 2, 1, 1, 0]
+    path = write(3, 60, 64, 191, 192, 250)  # 191 is half-way: the lower key
+    assert first(path, 6, rule=rule) == [0, 0, 2, 2, 1, 1]
+    assert first(write(63.4, 63.6, dtype=np.float32), 2, rule=rule) == [0, 2]
 
 
 def test_instances_become_one_label(write) -> None:

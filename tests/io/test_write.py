@@ -49,6 +49,7 @@ def test_the_same_mask_gives_the_same_bytes(like: Volume, tmp_path: Path) -> Non
     write_mask(tmp_path / "a.nii.gz", mask, like)
     write_mask(tmp_path / "b.nii.gz", mask, like)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    assert (tmp_path / "a.nii.gz").read_bytes()[3:8] == bytes(5)  # no name, no time in the gzip header
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path):
 
 
 def test_the_watched_score_is_the_dice_of_the_labels(tmp_path: Path):
-    image, mask = two_balls(0)
+    _, mask = two_balls(0)
     np.save(tmp_path / "image.npy", np.stack([mask], 0).astype(np.float16))
     np.save(tmp_path / "mask.npy", mask)
     np.save(tmp_path / "foreground.npy", foreground_points(mask))

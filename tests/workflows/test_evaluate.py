@@ -14,6 +14,7 @@ from medunet.config.card import Card
 from medunet.config.load import write_yaml
 from medunet.config.run import RunFolder
 from medunet.data.cases import find_cases
+from medunet.data.content import content_of
 from medunet.errors import ConfigError, DataError
 from medunet.io.read import read_mask
 from medunet.io.volume import Volume
@@ -21,7 +22,7 @@ from medunet.io.write import write_image, write_mask
 from medunet.metrics.score import names
 from medunet.workflows import evaluate as work
 from medunet.workflows.evaluate import evaluate, evaluate_masks
-from medunet.workflows.held_out import content_of, held_out
+from medunet.workflows.held_out import held_out
 from medunet.workflows.origin import versions
 from medunet.workflows.prepare import survey
 from medunet.workflows.scoring import Evaluation, joined, write_cases
@@ -36,7 +37,7 @@ CARD = Card(
     modality="CT",
     dims=3,
     layout="msd",
-    labels={3: {"name": "liver"}, 7: {"name": "spleen"}},  # type: ignore[dict-item]
+    labels={3: {"name": "liver"}, 7: {"name": "spleen"}},
     patient="^(p[0-9]+)",
 )
 
@@ -130,8 +131,8 @@ def test_the_json_has_the_promised_form(run: RunFolder, networks: list, tmp_path
             assert {"mean", "median", "ci95", "n"} <= set(numbers)
             assert len(numbers["ci95"]) == 2
     assert set(result) >= {
-        "mean_dice", "foreground_dice", "cases", "patients", "failed", "left_out", "tolerance_mm", "fov", "run",
-        "folds", "seconds", "versions",
+        "mean_dice", "foreground_dice", "cases", "patients", "failed", "left_out", "tolerance_mm", "fov",
+        "run", "folds", "seconds", "versions",
     }  # fmt: skip
     assert result["versions"] == versions()
     text = (tmp_path / "out" / "summary.json").read_text()
@@ -232,7 +233,7 @@ def test_a_baseline_is_scored_by_the_same_code(data: Path) -> None:
 
 def test_a_prediction_on_another_grid_is_a_failure(data: Path) -> None:
     cases = find_cases(CARD, data).cases[:2]
-    found = evaluate_masks(lambda volume: np.zeros((3, 3, 3), np.uint8), cases, CARD)
+    found = evaluate_masks(lambda _: np.zeros((3, 3, 3), np.uint8), cases, CARD)
     assert len(found.failed) == 2
     assert "(3, 3, 3)" in found.failed[0]["reason"]
 

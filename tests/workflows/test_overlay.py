@@ -1,4 +1,4 @@
-"""Pictures: the right side on the right side, true proportions, the fullest slice, colours that mean something."""
+"""Pictures: sides where they belong, true proportions, the fullest slice, colours that mean something."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_the_patients_right_is_on_the_left() -> None:
 @pytest.mark.parametrize(("axis", "panel"), [(1, 0), (2, 1), (2, 2)])
 def test_front_and_head_are_up(axis: int, panel: int) -> None:
     _, truth = phantom()
-    ramp = np.moveaxis(np.broadcast_to(np.arange(truth.shape[axis], dtype=np.float32), (*np.delete(truth.shape, axis), truth.shape[axis])), -1, axis)  # fmt: skip # noqa: E501
-    picture = overlay(ramp[None].copy(), truth, truth, (1.0, 1.0, 1.0))
+    ramp = np.indices(truth.shape, dtype=np.float32)[axis]
+    picture = overlay(ramp[None], truth, truth, (1.0, 1.0, 1.0))
     start, stop = panels(picture)[panel]
     column = picture[: picture.shape[0] // 2 - 4, start + (stop - start) // 3, :]
     shown = column[~has(column, (17, 20, 24)), 0].astype(float)

@@ -86,7 +86,9 @@ def test_reports_say_what_went_in_and_what_came_out(tmp_path: Path, run: RunFold
 def test_a_dicom_series_is_segmented_on_its_own_grid(tmp_path: Path, run: RunFolder):
     image, _ = two_balls(0)
     affine = np.diag([2.0, 2.0, 3.0, 1.0])
-    write_ct_series(tmp_path / "series", image.astype(np.int16), affine, patient_id="P", description="d", seed=1)
+    write_ct_series(
+        tmp_path / "series", image.astype(np.int16), affine, patient_id="P", description="d", seed=1
+    )
     write_image(tmp_path / "same.nii.gz", image.astype(np.int16), affine)
     predict(run, [tmp_path / "series", tmp_path / "same.nii.gz"], tmp_path / "out", device="cpu")
     of_series = next(p for p in (tmp_path / "out").glob("*.nii.gz") if p.name != "same.nii.gz")
@@ -133,7 +135,7 @@ def test_a_write_that_breaks_off_leaves_nothing(
     monkeypatch.setattr("medunet.io.write._settle", full)
     with pytest.raises(DataError, match="No space left"):
         predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", device="cpu")
-    assert not [p for p in (tmp_path / "out").iterdir()]
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_missing_input_and_a_wrong_format_are_refused_before_any_work(tmp_path: Path, run: RunFolder):
@@ -154,5 +156,3 @@ def test_other_formats_hold_the_same_mask(tmp_path: Path, run: RunFolder, ending
     one, other = (read_mask(tmp_path / f"out/scan.{form}") for form in ("nii.gz", ending))
     assert np.array_equal(one.array, other.array)
     assert np.allclose(one.affine, other.affine, atol=1e-4)
-
-

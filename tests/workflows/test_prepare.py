@@ -81,7 +81,9 @@ def test_twenty_tiny_cases_take_seconds_and_little_memory(tmp_path: Path):
 
 def test_an_interrupted_preparation_goes_on(tmp_path: Path):
     data = msd_folder(tmp_path / "data", 12)
-    code = MEASURE.replace("start =", "import os, threading; threading.Timer(0.25, os._exit, (9,)).start()\nstart =")
+    code = MEASURE.replace(
+        "start =", "import os, threading; threading.Timer(0.25, os._exit, (9,)).start()\nstart ="
+    )
     words = [sys.executable, "-c", code, str(data), str(tmp_path)]
     start = time.monotonic()
     subprocess.run(words, cwd=ROOT, capture_output=True, timeout=120, check=False)

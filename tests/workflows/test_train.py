@@ -132,7 +132,9 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path):
                     wait_for_step(fold, step, process)
                     process.send_signal(number)
                     process.wait(60)
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            words, env=environment(), capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         weights[workspace] = load_file(fold / "weights.safetensors")
     assert json.loads((fold / "fold.json").read_text(encoding="utf-8"))["steps"] == 30

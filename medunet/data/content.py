@@ -1,0 +1,21 @@
+"""A case's content in one line, by which it is known again whatever its files are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from medunet.data.cases import Case
+from medunet.io.read import content_hash
+
+
+def content_of(case: Case, hash_of: Callable[[Path], str] = content_hash) -> str:
+    """Return `IMAGES:MASK`, a hash of each; the mask's is empty where there is none."""
+    images = hashlib.sha256("|".join(hash_of(path) for path in case.images).encode()).hexdigest()
+    return f"{images}:{hash_of(case.mask) if case.mask else ''}"
+
+
+def image_part(content: str) -> str:
+    """Return the hash of the images: a corrected mask does not make a case new."""
+    return content.partition(":")[0]

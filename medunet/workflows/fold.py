@@ -1,0 +1,193 @@
+"""One fold of a run: patches, network, reports and results, handed to the engine."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medunet.config.run import RunFolder
+from medunet.data.cache import Entry
+from medunet.data.sampling import Batches, PatchSource
+from medunet.engine.checkpoint import save_weights
+from medunet.engine.distributed import World
+from medunet.engine.loop import Outcome, Trainer
+from medunet.engine.tracking import Tracker
+from medunet.errors import MedunetError
+from medunet.tasks.segment import SegmentationLoss, ValidationScore, make_network, predict_outputs
+from medunet.workflows.overlay import overlay
+from medunet.workflows.progress import Bar, progress, say
+from medunet.workflows.served import LOADER
+
+PICTURES = 3  # overlays of held-out cases that go to MLflow
+GPU_WORKERS = 8
+
+
+@dataclass
+class Fold:
+    """The training of one fold: data, network and reports for the engine."""
+
+    run: RunFolder
+    number: int
+    world: World
+    entries: dict[str, Entry]
+    tracker: Tracker | None
+
+    @cached_property
+    def held_out(self) -> list[Entry]:
+        """The cached validation cases."""
+        wanted = self.run.folds.validation[self.number]
+        return [self.entries[case] for case in wanted if case in self.entries]
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of the fold."""
+        return self.run.fold(self.number)
+
+    def train(self) -> dict[str, Any]:
+        """Fit, keep the weights, score all held-out cases."""
+        recipe, plan, world = self.run.recipe, self.run.plan, self.world
+        torch.manual_seed(recipe.training.seed)
+        network = make_network(plan, recipe)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            self.bar = (
+                stack.enter_context(progress(f"Training fold {self.number}", 100)) if world.leads else None
+            )
+            log = stack.enter_context((self.folder / "metrics.jsonl").open("a", encoding="utf-8"))
+            trainer = Trainer(
+                network,
+                SegmentationLoss(recipe),
+                self._batches(network).starting_at,
+                recipe.training,
+                world,
+                self.folder,
+                lambda step, share, numbers: self._report(log, step, share, numbers),
+                self._score(recipe.training.validate_cases),
+            )
+            try:
+                outcome = trainer.fit()
+            except MedunetError:
+                self._close("FAILED")
+                raise
+        if outcome.ending == "stopped":
+            self._close("KILLED")
+            say(f"Stopped at step {outcome.state.step}; saved. Run the same command to go on.")
+            return result(self.run, self.number, {"ending": "stopped", "best": outcome.state.best})
+        return self._finish(trainer, outcome)
+
+    def _batches(self, network: torch.nn.Module) -> Batches:
+        recipe, plan = self.run.recipe, self.run.plan
+        held_out = {entry.case for entry in self.held_out}
+        source = PatchSource(
+            [entry for case, entry in self.entries.items() if case not in held_out],
+            network.snap(plan.patch_voxels),  # type: ignore[operator]
+            plan.spacing_mm,
+            recipe.augmentation,
+            recipe.training.foreground,
+            recipe.training.seed,
+            network.margin,  # type: ignore[arg-type]
+            self.run.card.mirror_pairs,
+        )
+        workers = recipe.training.workers
+        if workers is None:
+            workers = 1 if self.world.device.type == "cpu" else GPU_WORKERS
+        return Batches(source, plan.batch_size, self.world.rank, self.world.size, workers)
+
+    def _score(self, cases: int | None) -> ValidationScore | None:
+        chosen = (
+            self.held_out
+            if cases is None
+            else self.held_out[:: max(1, -(-len(self.held_out) // max(1, cases)))]
+        )
+        if cases == 0 or not chosen:
+            return None
+        recipe = self.run.recipe
+        return ValidationScore(chosen, self.run.plan, recipe, self.run.card.label_names, self.world.device)
+
+    def _report(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
+        if not self.world.leads:
+            return
+        log.write(json.dumps({"step": step, "share": round(share, 5), **_rounded(numbers)}) + "\n")
+        log.flush()
+        if self.tracker:
+            self.tracker.metrics(step, numbers)
+        if self.bar:
+            _show(self.bar, step, share, numbers)
+
+    def _finish(self, trainer: Trainer, outcome: Outcome) -> dict[str, Any]:
+        """Write weights last: a fold with weights is a finished fold."""
+        facts: dict[str, Any] = {
+            "ending": outcome.ending,
+            "steps": outcome.state.step,
+            "seconds": round(trainer.clock.spent, 1),
+            "steps_per_second": round(outcome.steps_per_second, 3),
+            "wait_share": round(outcome.wait_share, 4),
+            "best": outcome.state.best,
+            "final": None,
+        }
+        if self.world.leads:
+            network = make_network(self.run.plan, self.run.recipe)
+            network.load_state_dict(outcome.weights)
+            if score := self._score(None):
+                facts["final"] = score(network.to(self.world.device).eval())
+                best = [
+                    b
+                    for b in (outcome.state.best, facts["final"]["score"])
+                    if b is not None and math.isfinite(b)
+                ]
+                facts["best"] = max(best)
+            (self.folder / "fold.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
+            trainer.checkpoints.clear()
+            self._track_results(network, facts)
+            self._close("FINISHED")
+        self.world.wait()
+        return result(self.run, self.number, facts)
+
+    def _track_results(self, network: torch.nn.Module, facts: dict[str, Any]) -> None:
+        if self.tracker is None:
+            return
+        if facts["final"]:
+            self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
+        for entry in self.held_out[:PICTURES]:
+            image = np.asarray(entry.image, np.float32)
+            truth = np.asarray(entry.mask)
+            plan, recipe = self.run.plan, self.run.recipe
+            found = predict_outputs(
+                [network], torch.from_numpy(image), plan, recipe, truth.shape, self.world.device
+            )
+            self.tracker.picture(f"overlays/{entry.case}.png", overlay(image, truth, found, plan.spacing_mm))
+        self.tracker.file(self.folder / "fold.json")
+        self.tracker.file(self.folder / "metrics.jsonl")
+        self.tracker.model(self.run.path, LOADER)
+
+    def _close(self, status: Any) -> None:
+        if self.tracker:
+            self.tracker.close(status)
+
+
+def result(run: RunFolder, fold: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what `medunet train --json` prints."""
+    return {"run": str(run.path), "fold": fold, **facts, "failed": run.origin["failed"]}
+
+
+def _rounded(numbers: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in numbers.items()}
+
+
+def _show(bar: Bar, step: int, share: float, numbers: dict[str, float]) -> None:
+    if "validation_score" in numbers:
+        say(f"step {step}: held-out Dice {numbers['validation_score']:.3f}")
+        return
+    wait = 100 * numbers.get("wait_share", 0.0)
+    speed = numbers.get("steps_per_second", 0.0)
+    bar.note(f"step {step}  loss {numbers['loss']:.3f}  {speed:.1f} steps/s  waiting for data {wait:.0f} %")
+    bar.advance(100 * share - bar.done)
