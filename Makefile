@@ -18,7 +18,7 @@ setup: $(READY) ## make .venv with medunet and its tools (again: nothing to do)
 # into the machine's packages, and that very version is pinned. Otherwise torch comes as constraints.txt says.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "medunet needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1 || echo missing)." >&2; \
+	  echo "medunet needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing)." >&2; \
 	  echo "Install one and name it: make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt install python3-venv." >&2; exit 1; }
@@ -39,8 +39,10 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 	@echo "Ready. Try: $(VENV)/bin/medunet --help"
 
-demo: setup ## train, score and predict on data that needs no download (10 minutes on 2 cores)
-	@$(BIN)/medunet demo --workspace $(WORKSPACE)
+demo: setup ## train, score and predict on sample data, into demo/ (10 minutes on 2 cores)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	  --constraint constraints.txt stardist || echo "The package stardist is not to be had: no 2D part." >&2
+	@$(BIN)/medunet demo
 
 test: setup gates ## set-up, all gates and the whole test suite
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
@@ -68,7 +70,8 @@ fix: setup ## format, and correct what the linter can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 mlflow: setup ## the MLflow pages of the runs in WORKSPACE, on http://127.0.0.1:5000
-	@cd $(WORKSPACE) && mkdir -p mlflow && MLFLOW_DISABLE_TELEMETRY=true $(abspath $(BIN))/mlflow server --host 127.0.0.1 --port 5000 \
+	@cd $(WORKSPACE) && mkdir -p mlflow && MLFLOW_DISABLE_TELEMETRY=true \
+	  $(abspath $(BIN))/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow/mlflow.db --default-artifact-root mlflow/artifacts
 
 clean: ## remove .venv, builds and caches of the tools; runs, cache and tracking data stay

@@ -26,7 +26,8 @@ def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
 def load_card(place: str | Path, near: Path | None = None) -> Card:
     """Return a card from a file, a file beside `near`, or a shipped name."""
     for beside in (near.parent / str(place), near.parent / f"{place}.yaml") if near is not None else ():
-        place = beside if beside.is_file() else place
+        if beside.is_file() and near is not None and beside.resolve() != near.resolve():
+            place = beside
     return parse(Card, read_yaml(find_yaml(place, "datasets")), where=str(place))
 
 

@@ -53,6 +53,7 @@ class Anatomy:
     spleen: float
     kidneys: tuple[float, float]  # left, right
     kidney_centres: tuple[NDArray[np.float64], NDArray[np.float64]]
+    spleen_centre: NDArray[np.float64]
     lesions: int  # in the liver
 
     @classmethod
@@ -73,6 +74,7 @@ class Anatomy:
             spleen=0.68 if small_spleen else float(np.clip(rng.normal(1.0, 0.09), 0.8, 1.25)),
             kidneys=(float(rng.uniform(0.88, 1.12)), float(rng.uniform(0.88, 1.12))),
             kidney_centres=(left + rng.normal(0, (3, 3, 9)), right + rng.normal(0, (3, 3, 9))),
+            spleen_centre=np.array([-102.0, -34.0, 46.0]) + rng.normal(0, (2, 3, 5)),
             lesions=lesions,
         )
 

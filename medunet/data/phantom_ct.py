@@ -1,8 +1,8 @@
 """A simulated abdomen CT: many patients with known organs. No person was scanned.
 
-Each patient differs in build, position and size of organs, contrast phase, spacing and noise. Labels: 1 liver,
-2 spleen, 3 left kidney, 4 right kidney, 5 vessels (aorta with its branches). Everything else, such as stomach,
-bowel, veins and bone, is there to be told apart from them: many share their HU.
+Each patient differs in build, position and size of organs, contrast phase, spacing and noise. Labels:
+1 liver, 2 spleen, 3 left kidney, 4 right kidney, 5 vessels (aorta with its branches). Everything else, such
+as stomach, bowel, veins and bone, is there to be told apart from them: many share their HU.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def paint_bowel(canvas: Canvas, body: Anatomy, room: Field) -> None:
         knots = body.rng.uniform((x - 42, -4, bottom), (x + 42, front - 14, bottom + 42), (8, 3))
         loops.append(Tube.through(knots, 10, 9))
     _hollow(canvas, body, loops, room, wall_mm=3.0, gas=1.5)
-    colon = [
+    colon: list[list[tuple[float, float, float]]] = [
         [(98, -18, -122), (106, -10, -85), (103, -2, -50), (92, 22, -32)],
         [(92, 22, -32), (48, front - 26, -46), (0, front - 20, -58), (-50, front - 28, -36), (-94, 12, 12)],
         [(-94, 12, 12), (-112, -12, -22), (-108, -18, -80), (-96, -10, -122)],
@@ -95,7 +95,7 @@ def paint_stomach(canvas: Canvas, body: Anatomy, room: Field) -> None:
 def paint_spleen(canvas: Canvas, body: Anatomy, room: Field) -> None:
     """Paint the spleen with its hollow towards the stomach."""
     size = body.spleen
-    x, y, z = body.near(-102, -34, 46, by_mm=4)
+    x, y, z = body.spleen_centre
     outer = canvas.ellipsoid((x, y, z), (35 * size, 57 * size, 58 * size), (22, 0, -14))
     hollow = canvas.ellipsoid((x + 50, y + 32, z + 4), (34, 46, 42), (10, 0, -10))
     depth = np.minimum(np.minimum(outer, room - 1.5), -hollow)
@@ -110,7 +110,9 @@ def paint_liver(canvas: Canvas, body: Anatomy, room: Field) -> None:
     left = canvas.ellipsoid(near(0, 40, 52), (80 * s, 38 * s, 34 * s), (0, 12, 8))
     tip = canvas.ellipsoid(near(104, 8, -16, by_mm=6), (28 * s, 46 * s, 48 * s), (0, -10, 0))
     hollow = canvas.ellipsoid(near(12, -2, -34), (58, 56, 58))
-    renal = canvas.ellipsoid(body.kidney_centres[1] + (-6, -26, 0), (46, 48, 64))  # the kidney's bed
+    renal = canvas.ellipsoid(
+        body.kidney_centres[1] + np.array([-6, -26, 0]), (46, 48, 64)
+    )  # the kidney's bed
     groove = canvas.ellipsoid((12, -30, 40), (24, 32, 70))  # for vena cava and spine
     depth = np.minimum(
         np.minimum(joined([right, left, tip], 14), room - 1.5), -joined([hollow, renal, groove], 5)
@@ -134,7 +136,7 @@ def paint_kidney(canvas: Canvas, body: Anatomy, side: int, room: Field) -> None:
     inner_room = room[part.box]
     tilt = (-8 + body.rng.normal(0, 3), 10.0 * inward + body.rng.normal(0, 3), 20.0 * inward)
     outer = part.ellipsoid(centre, (28 * k, 25 * k, 55 * k), tilt)
-    hilum = part.ellipsoid(centre + (25 * k * inward, 7, 2), (13, 11, 14))
+    hilum = part.ellipsoid(centre + np.array([25 * k * inward, 7, 2]), (13, 11, 14))
     depth = np.minimum(np.minimum(outer, -hilum), inner_room - 2)
     part.paint((outer > -7) & (inner_room > 1), body.hu["fat"])
     columns = np.cos((part.z - centre[2]) * (2 * np.pi / 19)) * np.cos(
@@ -142,9 +144,9 @@ def paint_kidney(canvas: Canvas, body: Anatomy, side: int, room: Field) -> None:
     )
     part.paint(depth > 0, body.hu["cortex"], (KIDNEY_LEFT, KIDNEY_RIGHT)[side])
     part.paint((depth > 5.5) & (columns > -0.25), body.hu["medulla"], (KIDNEY_LEFT, KIDNEY_RIGHT)[side])
-    sinus = part.ellipsoid(centre + (12 * k * inward, 3, 0), (11 * k, 6 * k, 19 * k), tilt)
+    sinus = part.ellipsoid(centre + np.array([12 * k * inward, 3, 0]), (11 * k, 6 * k, 19 * k), tilt)
     part.paint((sinus > 0) & (outer > 0), 0.8 * body.hu["fat"])
-    pelvis = part.ellipsoid(centre + (17 * k * inward, 4, -2), (10, 5, 9))
+    pelvis = part.ellipsoid(centre + np.array([17 * k * inward, 4, -2]), (10, 5, 9))
     part.paint(pelvis > 0, body.hu["fluid"])
 
 
@@ -156,7 +158,7 @@ def waves(canvas: Canvas, body: Anatomy, length_mm: float) -> Field:
         out += np.sin(
             canvas.x * way[0] + canvas.y * way[1] + canvas.z * way[2] + np.float32(body.rng.uniform(0, 6.3))
         )
-    return out / 2
+    return out / np.float32(2)
 
 
 def _hollow(

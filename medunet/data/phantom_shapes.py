@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 Field = NDArray[np.float32]
 Inside = NDArray[np.bool_]
-Point = Sequence[float]
+Point = Sequence[float] | NDArray[np.float64]
 OUTSIDE_MM = -1e3
 
 
@@ -27,7 +27,9 @@ class Tube:
     radii: NDArray[np.float64]
 
     @classmethod
-    def through(cls, knots: Sequence[Point], first_mm: float, last_mm: float | None = None) -> Tube:
+    def through(
+        cls, knots: Sequence[Point] | NDArray[np.float64], first_mm: float, last_mm: float | None = None
+    ) -> Tube:
         """Return the tube whose spline passes the knots, tapered from the first to the last radius."""
         ends = np.asarray(knots, float)
         steps = np.linalg.norm(np.diff(ends, axis=0), axis=1)
@@ -66,7 +68,8 @@ class Canvas:
         coordinates = [(s + d).astype(np.float32) for s, d in zip(straight, shifts, strict=True)]
         slack = max(float(np.abs(d).max()) for d in shifts)
         hu = np.full(shape, -1000.0, np.float32)
-        return cls(*coordinates, hu, np.zeros(shape, np.uint8), slack)
+        x, y, z = coordinates
+        return cls(x, y, z, hu, np.zeros(shape, np.uint8), slack)
 
     def around(self, low_mm: Point, high_mm: Point) -> Canvas:
         """Return the part of the canvas between two corners; painting it paints the whole."""
@@ -84,11 +87,11 @@ class Canvas:
             )
             for line, low, high in zip(lines, low_mm, high_mm, strict=True)
         )
-        parts = (array[box] for array in (self.x, self.y, self.z, self.hu, self.label))
-        return Canvas(*parts, self.slack_mm, box)  # type: ignore[arg-type]
+        x, y, z = self.x[box], self.y[box], self.z[box]
+        return Canvas(x, y, z, self.hu[box], self.label[box], self.slack_mm, box)
 
     def ellipsoid(self, centre: Point, radii: Point, tilt_degrees: Point = (0.0, 0.0, 0.0)) -> Field:
-        """Return the depth (mm, approximate away from the surface) in an ellipsoid turned about x, y and z."""
+        """Return the depth (mm, exact at the surface only) in an ellipsoid turned about x, y and z."""
         shifted = [axis - np.float32(c) for axis, c in zip((self.x, self.y, self.z), centre, strict=True)]
         turn = _turn(tilt_degrees)
         total: Field = np.zeros(self.hu.shape, np.float32)

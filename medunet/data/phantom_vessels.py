@@ -6,7 +6,7 @@ import numpy as np
 
 from medunet.data.phantom_anatomy import LIVER, VESSELS, Anatomy
 from medunet.data.phantom_organs import waves
-from medunet.data.phantom_shapes import Canvas, Field, Tube
+from medunet.data.phantom_shapes import Canvas, Field, Inside, Tube
 
 SPINE_Y, DISC_EVERY_MM = -42.0, 34.0
 AORTA = [(-6, -14, 130), (-9, -13, 80), (-8, -12, 30), (-7, -13, -20), (-5, -14, -72)]
@@ -21,7 +21,7 @@ def paint_veins(canvas: Canvas, body: Anatomy) -> None:
     ]
     for side, centre in enumerate(body.kidney_centres):
         inward = (1, -1)[side]
-        hilum = centre + (17 * inward, 8, -2)
+        hilum = centre + np.array([17 * inward, 8, -2])
         front = (-6, 2, 6) if side == 0 else (30, -14, 0)  # the left one passes in front of the aorta
         cava.append(Tube.through([hilum, front, (17, -11, 6)], 5))
     portal = [
@@ -51,12 +51,14 @@ def paint_arteries(canvas: Canvas, body: Anatomy) -> None:
         Tube.through([porta, near(80, 16, 54), near(100, 4, 70)], 4.2, 3),
         Tube.through([porta, near(84, 24, 30), near(98, 22, 12)], 3.6, 3),
         Tube.through([porta, near(38, 34, 60), near(14, 44, 66)], 3.8, 3),
-        Tube.through([coeliac, near(-30, 2, 46), near(-54, 2, 34), near(-80, -22, 46)], 4.8, 4),
+        Tube.through(
+            [coeliac, near(-30, 2, 46), near(-54, 2, 34), body.spleen_centre + np.array([14, 6, 0])], 4.8, 4
+        ),
         Tube.through([(-7, -12, 22), (-6, 6, 16), near(-4, 20, -14), near(4, 26, -66)], 5, 4),
     ]
     for side, centre in enumerate(body.kidney_centres):
         inward = (1, -1)[side]
-        hilum = centre + (16 * inward, 5, 3)
+        hilum = centre + np.array([16 * inward, 5, 3])
         behind = (-30, -20, 4) if side == 0 else (26, -26, -2)  # the right one passes behind the vena cava
         tree.append(Tube.through([(-8, -14, 8), behind, hilum], 4.6, 4))
     lumen = canvas.tubes(tree)
@@ -72,7 +74,9 @@ def paint_spine(canvas: Canvas, body: Anatomy) -> None:
     x, y = part.x, part.y - np.float32(SPINE_Y)
     level = ((part.z + np.float32(body.rng.uniform(0, DISC_EVERY_MM))) / DISC_EVERY_MM) % 1
     for side in (-1, 1):
-        psoas = _ellipse(x - side * (34 - 0.06 * part.z), y - 2, 6 + 0.12 * (40 - part.z).clip(0), 13)
+        psoas = _ellipse(
+            x - side * (34 - 0.06 * part.z), y - 2, 6 + np.float32(0.12) * (40 - part.z).clip(0), 13
+        )
         part.paint((psoas > 0) & (part.z < 20), body.hu["muscle"])
         beside = _ellipse(x - side * 31, y + 36, 25, 17)
         part.paint(beside > 0, body.hu["muscle"] * (1 + 0.15 * waves(part, body, 10)))
@@ -124,6 +128,6 @@ def _ellipse(x: Field, y: Field, half_x: float | Field, half_y: float | Field) -
     return (1 - np.sqrt(np.square(x / half_x) + np.square(y / half_y))) * np.minimum(half_x, half_y)
 
 
-def _paint_keeping_liver(canvas: Canvas, inside: np.ndarray, hu: float) -> None:
+def _paint_keeping_liver(canvas: Canvas, inside: Inside, hu: float) -> None:
     canvas.paint(inside & (canvas.label == LIVER), hu, LIVER)
     canvas.paint(inside & (canvas.label != LIVER), hu)

@@ -81,7 +81,7 @@ def make_plan(card: Card, cases: Sequence[Fingerprint], wishes: Planning, device
         dims=card.dims,
         channels=card.channels,
         outputs=len(card.labels) + 1,
-        spacing_mm=tuple(round(s, 6) for s in spacing_mm),
+        spacing_mm=tuple(float(f"{s:.6g}") for s in spacing_mm),
         normalisation=normalisation,
         statistics=statistics_of(samples),
         patch_voxels=patch,

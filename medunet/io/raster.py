@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from medunet.errors import DataError
 from medunet.io.limits import MAX_VOXELS, check_declared
+from medunet.io.sidecar import pixel_size_mm
 from medunet.io.stored import Layout, Stored
 from medunet.io.volume import Array
 
@@ -25,7 +26,7 @@ _DTYPES = {"1": "uint8", "I": "int32", "F": "float32", "I;16": "uint16", "I;16B"
 
 
 def read_layout(path: Path, kind: str, *, pixel_mm: float | None = None) -> Layout:
-    """Return the declared size; the pixel edge is pixel_mm, else 1 and not known."""
+    """Return the declared size; the pixel edge is a BIDS sidecar's, else pixel_mm, else 1 and not known."""
     if kind == "tiff":
         return _tiff_layout(path, pixel_mm)
     with _opened(path) as picture:
@@ -38,7 +39,7 @@ def read_layout(path: Path, kind: str, *, pixel_mm: float | None = None) -> Layo
         size, warnings = picture.size, _remarks(path, kind, picture)
     stored = path.stat().st_size if kind == "png" else None
     check_declared(path, (*size, channels), np.dtype(dtype).itemsize / 8, stored_bytes=stored, deflated=True)
-    return _layout(size, channels, dtype, kind, pixel_mm, warnings)
+    return _layout(size, channels, dtype, kind, _edges_mm(path, pixel_mm), warnings)
 
 
 def read_stored(path: Path, kind: str, *, pixel_mm: float | None = None, indices: bool = False) -> Stored:
@@ -71,12 +72,21 @@ def _check_pixels(path: Path, size: tuple[int, int]) -> None:
         )
 
 
+def _edges_mm(path: Path, pixel_mm: float | None) -> tuple[float, float] | None:
+    """Return the edges of a pixel: from a BIDS sidecar, else pixel_mm, else None."""
+    return pixel_size_mm(path) or (None if pixel_mm is None else (pixel_mm, pixel_mm))
+
+
 def _layout(
-    size: tuple[int, int], channels: int, dtype: str, kind: str, pixel_mm: float | None, warnings: list[str]
+    size: tuple[int, int],
+    channels: int,
+    dtype: str,
+    kind: str,
+    edges: tuple[float, float] | None,
+    warnings: list[str],
 ) -> Layout:
-    edge = 1.0 if pixel_mm is None else pixel_mm
-    affine = np.diag([edge, edge, 1.0])
-    return Layout(size, affine, channels, dtype, kind, pixel_mm is not None, warnings=tuple(warnings))
+    affine = np.diag([*(edges or (1.0, 1.0)), 1.0])
+    return Layout(size, affine, channels, dtype, kind, edges is not None, warnings=tuple(warnings))
 
 
 def _remarks(path: Path, kind: str, picture: Image.Image) -> list[str]:
@@ -130,7 +140,7 @@ def _tiff_layout(path: Path, pixel_mm: float | None) -> Layout:
     channels = 3 if samples > 2 else 1
     _check_pixels(path, size)
     check_declared(path, (*size, samples), dtype.itemsize, stored_bytes=None, deflated=False)
-    return _layout(size, channels, dtype.name, "tiff", pixel_mm, [])
+    return _layout(size, channels, dtype.name, "tiff", _edges_mm(path, pixel_mm), [])
 
 
 def _tiff_pixels(path: Path) -> Array:

@@ -20,6 +20,7 @@ from rich.progress import (
 
 LEADS = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
 PLAIN_SECONDS = 10.0  # between two plain lines
+SURE_SHARE = 0.01  # below it, an estimate of the time left is a guess
 console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not LEADS)
 
 
@@ -53,9 +54,9 @@ class Bar:
     def _plain(self) -> None:
         self._last = time.monotonic()
         spent = self._last - self._start
-        left = spent * (self.total / self.done - 1) if self.done else 0.0
-        share = 100 * self.done / self.total if self.total else 100.0
-        say(f"{self.what}: {share:3.0f} %  {spent:.0f} s spent, {left:.0f} s left  {self.text}".rstrip())
+        share = self.done / self.total if self.total else 1.0
+        left = f"{spent * (1 / share - 1):.0f} s left" if share > SURE_SHARE else "time left not known yet"
+        say(f"{self.what}: {100 * share:3.0f} %  {spent:.0f} s spent, {left}  {self.text}".rstrip())
 
 
 @contextmanager
