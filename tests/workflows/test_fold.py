@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medunet.data.cache import Entry
+from medunet.engine.distributed import World
+from medunet.workflows.fold import Fold
+from medunet.workflows.new_run import create, reopen
+from medunet.workflows.prepare import fill_cache, survey
+from tests.phantoms import card, msd_folder, recipe
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+class Listens:
+    """A tracker that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **_: self.calls.append((name, args))
+
+    def named(self, name: str) -> list[tuple[Any, ...]]:
+        return [args for called, args in self.calls if called == name]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Fold, Listens, dict[str, Any]]:
+    chosen, listens = recipe(), Listens()
+    found = survey(card(), msd_folder(tmp_path / "data", 6), tmp_path / "cache")
+    create(tmp_path / "run", chosen, found, "cpu")
+    run = reopen(tmp_path / "run", chosen, found)
+    entries: dict[str, Entry] = fill_cache(found, run.plan, tmp_path / "cache")
+    fold = Fold(run, 0, ALONE, entries, listens)  # type: ignore[arg-type]
+    return fold, listens, fold.train()
+
+
+def test_held_out_cases_are_never_trained_on(trained: tuple[Fold, Listens, dict[str, Any]]):
+    fold, _, _ = trained
+    network = torch.nn.Identity()
+    network.margin, network.snap = (0, 0, 0), tuple  # type: ignore[assignment]
+    seen = {entry.case for entry in fold._batches(network).source.entries}
+    held_out = {entry.case for entry in fold.held_out}
+    assert held_out == set(fold.run.folds.validation[0])
+    assert seen | held_out == set(fold.entries)
+    assert not seen & held_out
+
+
+def test_tracking_hears_curves_pictures_model_and_end(trained: tuple[Fold, Listens, dict[str, Any]]):
+    fold, listens, result = trained
+    curves = {name for args in listens.named("metrics") for name in args[1]}
+    assert {"loss", "learning_rate", "wait_share", "validation_score", "final_score"} <= curves
+    pictures = listens.named("picture")
+    assert len(pictures) == 3
+    assert pictures[0][1].shape[-1] == 3
+    assert listens.named("model")[0][0] == fold.run.path
+    assert listens.named("close") == [("FINISHED",)]
+    assert result["final"]["score"] <= result["best"]
