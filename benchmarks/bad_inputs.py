@@ -1,13 +1,15 @@
-"""Compare the doctor with a manifest of broken, odd and hostile inputs.
+"""Compare `doctor`, or `predict` with a run, with a manifest of broken, odd and hostile inputs.
 
-    python benchmarks/bad_inputs.py --data ../shared/data/bad_inputs
+    python benchmarks/bad_inputs.py --data FOLDER
+    python benchmarks/bad_inputs.py --data FOLDER --run RUN
 
-The folder holds `manifest.csv` with the columns path and expect. Each entry is examined in a process of its
-own, with a time limit; its peak memory is read when it ends. Prints a Markdown table; exit code 1 where the
-doctor and the manifest disagree.
+The folder holds `manifest.csv` with the columns path and expect. Each entry is examined or predicted in a
+process of its own, with a time limit; its peak memory is read when it ends. Prints a Markdown table; exit
+code 1 where the verb and the manifest disagree.
 
 What agrees: `reject` with the status reject; `guard` (refused before it can do harm) with reject or skip;
-`warn` (may load, must say so) with warn or reject; `load` with ok; `skip` with skip; all below 2 GB.
+`warn` (may load, must say so) with warn or reject; `load` with ok; `skip` with skip; all below 2 GB. A
+prediction reads no masks and no recipes, so of `pairs/` and `config/` it need only survive.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from typing import Any
 
 from medunet.config.card import Card
 from medunet.config.load import load_card
+from medunet.config.run import RunFolder
 from medunet.errors import MedunetError
 from medunet.workflows.doctor import examine
+from medunet.workflows.predict import predict
 
 SECONDS = 60.0
 MEMORY_GB = 2.0
@@ -37,6 +41,7 @@ AGREES = {
     "warn": {"warn", "reject"},
     "load": {"ok"},
     "skip": {"skip"},
+    "survive": {"ok", "warn", "reject", "skip"},
 }
 PICKLE_MARKER = Path(tempfile.gettempdir()) / "PICKLE_WAS_EXECUTED"
 
@@ -57,11 +62,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder with manifest.csv")
+    parser.add_argument("--run", type=Path, help="predict with this run instead of asking the doctor")
     parser.add_argument("--json", type=Path, help="also write the outcomes to this file")
     options = parser.parse_args()
     with (options.data / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         entries = list(csv.DictReader(stream))
-    outcomes = {entry["path"]: watched(options.data / entry["path"]) for entry in entries}
+    outcomes = {entry["path"]: watched(options.data / entry["path"], options.run) for entry in entries}
+    if options.run:
+        entries = [entry | {"expect": expected_of_predict(entry)} for entry in entries]
     wrong = [e["path"] for e in entries if not agrees(e["expect"], outcomes[e["path"]])]
     sys.stdout.write(table(entries, outcomes))
     sys.stdout.write(
@@ -82,11 +90,16 @@ def agrees(expect: str, outcome: Outcome) -> bool:
     return outcome.status in AGREES[expect] and outcome.memory_gb <= MEMORY_GB
 
 
-def watched(path: Path) -> Outcome:
-    """Examine one entry in a process of its own; a crash, a hang or a signal is an outcome too."""
+def expected_of_predict(entry: dict[str, str]) -> str:
+    """Return what a prediction owes to an entry."""
+    return "survive" if entry["path"].startswith(("pairs/", "config/")) else entry["expect"]
+
+
+def watched(path: Path, run: Path | None) -> Outcome:
+    """Examine or predict one entry in a process of its own; a crash, a hang or a signal is an outcome too."""
     start = time.monotonic()
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_child, args=(path, sender))
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=(path, run, sender))
     process.start()
     sender.close()
     answer: dict[str, Any] = {"status": "hang", "said": f"no answer after {SECONDS:.0f} s", "memory_gb": 0.0}
@@ -101,14 +114,9 @@ def watched(path: Path) -> Outcome:
     return Outcome(answer["status"], answer["said"], time.monotonic() - start, answer["memory_gb"])
 
 
-def _child(path: Path, sender: Any) -> None:
+def _child(path: Path, run: Path | None, sender: Any) -> None:
     try:
-        report = examine(path, card=_card_for(path), memory_gb=1.0)
-        status: str = report.status
-        told = [f"{f.kind}: {f.found}" for f in report.findings if f.severity != "note"] or [
-            f"{f.kind}: {f.found}" for f in report.findings
-        ]
-        said = "; ".join(told)
+        status, said = _predicted(path, run) if run else _examined(path)
     except MedunetError as error:
         status, said = "reject", str(error)
     except BaseException as error:  # noqa: BLE001 (a traceback is what this script looks for)
@@ -118,6 +126,25 @@ def _child(path: Path, sender: Any) -> None:
     sender.send({"status": status, "said": said, "memory_gb": peak})
 
 
+def _examined(path: Path) -> tuple[str, str]:
+    report = examine(path, card=_card_for(path), memory_gb=1.0)
+    serious = [f for f in report.findings if f.severity != "note"] or report.findings
+    return report.status, "; ".join(f"{f.kind}: {f.found}" for f in serious)
+
+
+def _predicted(path: Path, run: Path) -> tuple[str, str]:
+    with tempfile.TemporaryDirectory() as out:
+        result = predict(RunFolder.open(run), [path], Path(out), device="cpu")
+    warned = [warning for report in result["done"] for warning in report["warnings"]]
+    reasons = [entry["reason"] for entry in (*result["failed"], *result["skipped"])]
+    told = "; ".join((*reasons, *warned)) or "done"
+    if result["failed"]:
+        return "reject", told
+    if result["done"]:
+        return ("warn" if warned else "ok"), told
+    return "skip", told
+
+
 def _card_for(path: Path) -> Card | None:
     """A single pair of files is checked against the labels of its card, as a user would."""
     return load_card("msd_hippocampus") if path.is_dir() and (path / "label.nii.gz").exists() else None
@@ -125,7 +152,7 @@ def _card_for(path: Path) -> Card | None:
 
 def table(entries: list[dict[str, str]], outcomes: dict[str, Outcome]) -> str:
     """Return the outcomes as a Markdown table."""
-    lines = ["| entry | expected | doctor | agrees | s | GB | said |", "|---|---|---|---|---|---|---|"]
+    lines = ["| entry | expected | found | agrees | s | GB | said |", "|---|---|---|---|---|---|---|"]
     for entry in entries:
         found = outcomes[entry["path"]]
         mark = "yes" if agrees(entry["expect"], found) else "**no**"

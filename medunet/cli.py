@@ -69,13 +69,21 @@ def doctor(
     target: Annotated[str, typer.Argument(help="A card (with --data), a data folder, or one file.")],
     data: MaybeData = None,
     fix: Annotated[Path | None, typer.Option("--fix", help="Write repaired copies into this folder.")] = None,
+    memory_gb: Annotated[
+        float, typer.Option("--memory-gb", help="Read only so much at the same time.")
+    ] = 2.0,
     json_file: Json = None,
 ) -> None:
     """Examine a data set or file: what is broken, odd or missing, and what to do about it."""
     from medunet.workflows import doctor as work
 
     card = _card_for_doctor(target, data)
-    report = work.examine(data if card is not None and data is not None else Path(target), card=card, fix=fix)
+    report = work.examine(
+        data if card is not None and data is not None else Path(target),
+        card=card,
+        fix=fix,
+        memory_gb=memory_gb,
+    )
     _finish(report.as_json(), json_file, failed=bool(report.exit_code))
 
 
