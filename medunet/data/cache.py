@@ -5,8 +5,10 @@ CACHE/cases/KEY/ image.npy (C, X, Y[, Z]) float16, mask.npy (X, Y[, Z]) uint8, f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -80,10 +82,13 @@ def cached(case: Case, card: Card, plan: Plan, content: str, cache: Path) -> Ent
     try:
         _publish(folder, arrays, facts)
     except OSError as error:
+        # numpy tells a short write without a number: the disk is full
+        reason = error if error.errno else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        needed_mb = sum(array.nbytes for array in arrays.values()) / 1e6
         raise DataError(
-            f"{folder}: the cache entry of {case.id} cannot be written ({error.strerror}); it needs about "
-            f"{sum(a.nbytes for a in arrays.values()) / 1e6:.0f} MB. Make room, or name another --workspace."
-        ) from None
+            f"{folder}: the cache entry of {case.id} cannot be written ({reason.strerror}); it needs about "
+            f"{needed_mb:.1f} MB. Make room, or name another --workspace."
+        ) from reason
     return Entry(case.id, folder)
 
 

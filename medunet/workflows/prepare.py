@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -25,6 +26,7 @@ from medunet.io.read import content_hash, read_header
 from medunet.io.write import write_atomic
 from medunet.workflows.progress import progress, say
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 PREPARE_GB = 4.0  # memory for cases that are worked on at the same time
 Result = TypeVar("Result")
 
@@ -111,6 +113,8 @@ def _for_all(out: Survey, what: str, function: Callable[[Case], Result]) -> dict
     with progress(what, len(todo)) as bar:
         for case, result in each(function, todo, out.workers):
             if isinstance(result, MedunetError):
+                if isinstance(result.__cause__, OSError) and result.__cause__.errno in NO_ROOM:
+                    raise result  # no fault of the case: the next one would fail too
                 out.failed[case.id] = str(result)
                 say(f"left out: {case.id}: {result}")
             else:

@@ -91,3 +91,15 @@ def test_an_interrupted_preparation_goes_on(tmp_path: Path):
     result = prepare(recipe(), card(), data, tmp_path, "cpu")
     assert result["cases"] == 12
     assert not list((tmp_path / "cache/cases").glob("*/.making*"))
+
+
+def test_a_full_disk_ends_the_preparation_instead_of_dropping_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError("100 requested and 0 written")
+
+    monkeypatch.setattr("medunet.data.cache.np.save", full)
+    with pytest.raises(DataError, match=r"case_0\d cannot be written \(No space left on device\)"):
+        prepare(recipe(), card(), msd_folder(tmp_path / "data", 4), tmp_path, "cpu")
+    assert not list((tmp_path / "cache/cases").iterdir())

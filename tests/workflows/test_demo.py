@@ -1,0 +1,99 @@
+"""The demo, cut short: both parts, the table's numbers, and that it can be run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medunet.config.run import RunFolder
+from medunet.io.read import read_mask
+from medunet.io.write import write_image
+from medunet.workflows import demo as module
+from medunet.workflows.demo import demo
+
+SHORT = (
+    "planning.patch_voxels=[32, 32, 32]",
+    "training.validate_cases=0",
+    "training.deep_supervision=false",
+    "training.precision=fp32",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf:
+        def __getattr__(self, _: str) -> object:
+            return lambda *a, **k: None
+
+    monkeypatch.setattr("medunet.workflows.train.Tracker", lambda *a, **k: Deaf())
+
+
+def test_the_simulated_part_runs_end_to_end_without_the_example_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "write_stardist", lambda _: False)
+    result = demo(tmp_path, minutes=0.05, patients=8, settings=SHORT)
+    (part,) = result["parts"]
+    run = RunFolder.open(Path(part["run"]))
+    assert run.trained == (0,)
+    assert len(part["held_out"]) == 2
+    network, baseline = part["methods"].values()
+    assert set(part["methods"]) == {"network (unet)", "HU windows"}
+    assert network["cases"] == baseline["cases"] == 2
+    assert set(network["labels"]) == {"liver", "spleen", "kidney_left", "kidney_right", "vessels"}
+    assert 0.05 < baseline["mean_dice"] < 0.6
+    assert Path(part["report"]).is_file()
+    (mask,) = (tmp_path / "masks").glob("*.nii.gz")
+    held_out = Path(part["held_out"][0]).name
+    truth = read_mask(tmp_path / "data" / "phantom_ct" / "masks" / f"{held_out}.nii.gz", labels=range(1, 6))
+    found = read_mask(mask, labels=range(1, 6))
+    assert found.shape == truth.shape
+    assert np.allclose(found.affine, truth.affine, atol=1e-4)
+    told = capsys.readouterr().err
+    assert "simulated, no person was scanned" in told
+    assert "pip install --no-deps stardist" in told
+    assert "HU windows" in told
+    assert "mlflow ui" in told
+
+    again = demo(tmp_path, minutes=0.05, patients=8, settings=SHORT)
+    assert again["parts"][0]["methods"]["network (unet)"]["mean_dice"] == network["mean_dice"]
+    assert "trained already" in capsys.readouterr().err
+
+
+def test_the_nuclei_part_learns_from_one_side_and_is_scored_on_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tiles(folder: Path) -> bool:
+        """Bright discs on dark ground, four tiles on the left and two on the right."""
+        rng = np.random.default_rng(0)
+        grid = np.indices((64, 64))
+        for case in ("left_00", "left_01", "left_02", "left_03", "right_00", "right_01"):
+            centres = rng.integers(8, 56, (4, 2, 1, 1))
+            discs = (((grid - centres) ** 2).sum(1) < 49).any(0)
+            write_image(folder / "images" / f"{case}.tif", (100 + 100 * discs).astype(np.uint16), np.eye(3))
+            write_image(folder / "masks" / f"{case}.tif", discs.astype(np.uint8), np.eye(3))
+        return True
+
+    monkeypatch.setattr(module, "write_stardist", tiles)
+    part = module._part("Nuclei", "nuclei_stardist", "Otsu", "one image", tmp_path / "data", 0.02)
+    tiles(part.data)
+    settings = ("planning.patch_voxels=[32, 32]", *SHORT[1:])
+    result = module._run(part, tmp_path, settings)
+    sides = {Path(path).name.split("_")[0] for path in result["held_out"]}
+    assert len(sides) == 1
+    assert result["methods"]["Otsu"]["mean_dice"] > 0.99  # an easy picture: a threshold is right
+    assert result["methods"]["Otsu"]["mean_dice_ci95"] is None  # one image
+
+
+def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "my demo"
+    result = {"run": str(place / "runs" / "x"), "held_out": [str(place / "data" / "patient_001")]}
+    mlflow, evaluate, predict = module._commands([result], place)
+    assert mlflow.endswith(f"'sqlite:///{place}/mlflow/mlflow.db'")
+    assert evaluate.endswith("evaluate 'my demo/runs/x' --fold 0")
+    assert predict.endswith(
+        "predict 'my demo/runs/x' 'my demo/data/patient_001' --out 'my demo/masks' --overwrite"
+    )
