@@ -23,7 +23,10 @@ def test_a_good_recipe_and_data_pass(tmp_path: Path):
     ("change", "message"),
     [
         ({"network": {"name": "unett"}}, "no network 'unett'; there are resenc_unet, unet, unet2015"),
-        ({"network": {"options": {"feature_list": [1]}}}, "featres: unknown key; known keys here: features"),
+        (
+            {"network": {"options": {"feature_list": [1]}}},
+            "feature_list: unknown key; known keys here: features",
+        ),
         ({"loss": {"name": "dise"}}, "no loss 'dise'; there are"),
         ({"planning": {"spacing_mm": [1, 1]}}, "has 2 numbers; the card balls is 3D"),
         ({"folds": 9}, "9 folds need as many patients"),
