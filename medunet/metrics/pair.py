@@ -158,7 +158,12 @@ def _distances_mm(here: Mask, there: Mask, spacing_mm: tuple[float, ...]) -> Dis
     distances = np.zeros(np.count_nonzero(here))
     apart = ~there[here]  # shared surface voxels are 0 apart, and in a good mask they are many
     if apart.any():
-        tree = KDTree(np.argwhere(there) * np.asarray(spacing_mm))
-        points_mm = np.argwhere(here)[apart] * np.asarray(spacing_mm)
-        distances[apart] = tree.query(points_mm, workers=-1)[0]
+        tree = KDTree(_points_mm(there, spacing_mm))
+        distances[apart] = tree.query(_points_mm(here, spacing_mm)[apart], workers=-1)[0]
     return distances
+
+
+def _points_mm(mask: Mask, spacing_mm: tuple[float, ...]) -> Distances:
+    # Counted from 1: SciPy 1.17 splits a tree at 0 by the smallest number above it. Where the processor takes
+    # denormal numbers for 0 (torch.set_flush_denormal), that never ends: the process dies of its stack.
+    return (np.argwhere(mask) + 1) * np.asarray(spacing_mm)

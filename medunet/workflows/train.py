@@ -48,6 +48,7 @@ class Training:
         try:
             return self._run(world)
         finally:
+            torch.set_flush_denormal(False)
             leave(world)
 
     def _run(self, world: World) -> dict[str, Any]:

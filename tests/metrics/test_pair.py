@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from medunet.errors import DataError
-from medunet.metrics.pair import merged, pair_of, pairs, surface
+from medunet.metrics.pair import Pair, merged, pair_of, pairs, surface
 
 SPACING_MM = (0.7, 1.0, 2.5)
 
@@ -43,6 +44,21 @@ def test_distances_of_the_crop_equal_those_of_the_whole_image() -> None:
         to_t = distance_transform_edt(~t, sampling=SPACING_MM)[p]
         np.testing.assert_allclose(pair.distances_mm[0], to_p, atol=1e-9)
         np.testing.assert_allclose(pair.distances_mm[1], to_t, atol=1e-9)
+
+
+def test_distances_are_found_where_the_processor_flushes_denormal_numbers() -> None:
+    truth, prediction = np.zeros((2, 60, 20, 20), bool)
+    truth[0] = True
+    truth[59, 0, 0] = True
+    prediction[3] = True
+    pair = Pair(truth, prediction, (4.0, 1.0, 1.0), 1.0, 1.0)
+    assert torch.set_flush_denormal(True)
+    try:
+        of_truth, of_prediction = pair.distances_mm
+    finally:
+        torch.set_flush_denormal(False)
+    assert of_prediction.max() == of_prediction.min() == 12.0
+    assert of_truth.max() == 4 * 56.0
 
 
 def test_counts_are_those_of_the_whole_image() -> None:
