@@ -143,7 +143,7 @@ class Fold:
                     for b in (outcome.state.best, facts["final"]["score"])
                     if b is not None and math.isfinite(b)
                 ]
-                facts["best"] = max(best)
+                facts["best"] = max(best, default=None)
             (self.folder / "fold.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
             save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
             trainer.checkpoints.clear()

@@ -20,7 +20,7 @@ from rich.progress import (
 
 LEADS = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
 PLAIN_SECONDS = 10.0  # between two plain lines
-SURE_SHARE = 0.01  # below it, an estimate of the time left is a guess
+SURE_SHARE = 0.01  # done since the first step; before, an estimate of the time left is a guess
 console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not LEADS)
 
 
@@ -38,10 +38,12 @@ class Bar:
         self._live = live
         self._task = live.add_task(what, total=total, note="") if live else None
         self._start = self._last = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when counting began, and where: a resumed run's is not 0
 
     def advance(self, by: float = 1.0) -> None:
         """Count `by` more items as done."""
         self.done += by
+        self._first = self._first or (time.monotonic(), self.done)
         if self._live and self._task is not None:
             self._live.update(self._task, completed=self.done, note=self.text)
         elif time.monotonic() - self._last > PLAIN_SECONDS:
@@ -53,10 +55,16 @@ class Bar:
 
     def _plain(self) -> None:
         self._last = time.monotonic()
-        spent = self._last - self._start
         share = self.done / self.total if self.total else 1.0
-        left = f"{spent * (1 / share - 1):.0f} s left" if share > SURE_SHARE else "time left not known yet"
-        say(f"{self.what}: {100 * share:3.0f} %  {spent:.0f} s spent, {left}  {self.text}".rstrip())
+        spent = self._last - self._start
+        say(f"{self.what}: {100 * share:3.0f} %  {spent:.0f} s spent, {self._left()}  {self.text}".rstrip())
+
+    def _left(self) -> str:
+        since, begun_at = self._first or (self._start, 0.0)
+        done = self.done - begun_at
+        if done <= SURE_SHARE * self.total:
+            return "time left not known yet"
+        return f"{(self._last - since) * (self.total - self.done) / done:.0f} s left"
 
 
 @contextmanager

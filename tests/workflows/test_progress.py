@@ -36,7 +36,19 @@ def test_plain_lines_tell_share_time_and_note(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Work ..."
     assert lines[1].startswith("Work:  25 %")
-    assert lines[1].endswith("s left  case 7")
+    assert lines[1].endswith("time left not known yet  case 7")
+
+
+def test_the_time_left_counts_from_where_a_resumed_work_began(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with progress("Work", 100) as bar:
+        bar.advance(80)  # done in an earlier session
+        now[0] = 20.0
+        bar.advance(10)
+    assert capsys.readouterr().err.splitlines()[-1] == "Work:  90 %  20 s spent, 20 s left"
 
 
 def test_markup_in_a_file_name_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]):
