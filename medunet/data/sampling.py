@@ -111,7 +111,7 @@ def cut(
     before = [a - f for (a, _), f in zip(inside, first, strict=True)]
     after = [f + s - max(a, b) for (a, b), f, s in zip(inside, first, shape, strict=True)]
     part = np.asarray(image[(slice(None), *where)], np.float32)
-    labels = np.asarray(mask[where])
+    labels = np.array(mask[where])  # a copy: the cache is read-only
     if any(before) or any(after):
         pads = list(zip(before, after, strict=True))
         part = np.pad(part, [(0, 0), *pads], mode="symmetric")

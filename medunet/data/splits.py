@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -35,7 +36,10 @@ def folds_of(
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     wanted = [strata[case] for case in cases]
-    common = {s for s in wanted if wanted.count(s) >= folds}
-    labels = [s if s in common else "rare" for s in wanted]
+    counts = Counter(wanted)
+    rare = {stratum for stratum, count in counts.items() if count < folds}
+    if 0 < sum(counts[stratum] for stratum in rare) < folds:  # too few for a stratum of their own
+        rare.add(counts.most_common(1)[0][0])
+    labels = ["rare" if stratum in rare else stratum for stratum in wanted]
     split = splitter.split(np.zeros(len(cases)), labels, groups)
     return tuple(tuple(cases[i] for i in held_out) for _, held_out in split)

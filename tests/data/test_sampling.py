@@ -103,6 +103,15 @@ def test_cut_mirrors_like_numpy():
     assert np.array_equal(labels.numpy(), expected[0])
 
 
+def test_a_patch_of_the_whole_image_may_be_written_to_and_the_cache_not(entries: list[Entry]):
+    image, mask = entries[0].image, entries[0].mask
+    part, labels = cut(image, mask, (0, 0, 0), mask.shape)
+    part += 1
+    labels += 1
+    assert np.array_equal(labels.numpy(), mask + 1)
+    assert np.array_equal(part.numpy(), image.astype(np.float32) + 1)
+
+
 def test_patches_of_one_entry_with_no_labels_are_drawn_anywhere(tmp_path: Path, entries: list[Entry]):
     empty = entries[0]
     np.save(empty.folder / "mask.npy", np.zeros((22, 24, 20), np.uint8))

@@ -23,6 +23,12 @@ def test_kinds_are_spread_over_the_folds():
         assert sum(strata[case] == "colour" for case in fold) == 2
 
 
+def test_a_kind_with_fewer_cases_than_folds_joins_another():
+    strata = STRATA | {"case03": "odd"}
+    folds = folds_of(PATIENTS, strata, 5, seed=0)  # a warning of scikit-learn would be an error here
+    assert sorted(case for fold in folds for case in fold) == sorted(PATIENTS)
+
+
 def test_the_same_seed_gives_the_same_folds_whatever_the_order():
     turned = dict(reversed(PATIENTS.items()))
     assert folds_of(PATIENTS, STRATA, 5, seed=0) == folds_of(turned, STRATA, 5, seed=0)
