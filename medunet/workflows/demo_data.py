@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medunet.data.parallel import each
-from medunet.data.phantom_ct import make_patient
+from medunet.data.phantom.ct import make_patient
 from medunet.errors import MedunetError
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.read import read_image, read_mask

@@ -38,7 +38,9 @@ class Bar:
         self._live = live
         self._task = live.add_task(what, total=total, note="") if live else None
         self._start = self._last = time.monotonic()
-        self._first: tuple[float, float] | None = None  # when counting began, and where: a resumed run's is not 0
+        self._first: tuple[float, float] | None = (
+            None  # when counting began, and where: a resumed run's is not 0
+        )
 
     def advance(self, by: float = 1.0) -> None:
         """Count `by` more items as done."""

@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK
 
 from medunet.data.baselines import Windows, learn_windows, otsu
-from medunet.data.phantom_ct import make_patient
+from medunet.data.phantom.ct import make_patient
 from medunet.geometry import spacing_of
 
 

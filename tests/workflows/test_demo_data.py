@@ -13,7 +13,7 @@ import tifffile
 from medunet.config.load import load_card
 from medunet.data.cases import find_cases
 from medunet.data.fingerprint import read_pair
-from medunet.data.phantom_ct import make_patient
+from medunet.data.phantom.ct import make_patient
 from medunet.workflows import demo_data
 
 

@@ -1,4 +1,4 @@
-"""Shapes in millimetres drawn on a fine grid: what `phantom_ct` paints a patient with.
+"""Shapes in millimetres drawn on a fine grid: what `ct` paints a patient with.
 
 Depths are signed: mm below the surface of a shape, positive inside. RAS+: x to the patient's right.
 """

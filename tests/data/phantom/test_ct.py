@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medunet.data.phantom_anatomy import HU, KIDNEY_LEFT, KIDNEY_RIGHT, LIVER, PHASES, SPLEEN, VESSELS
-from medunet.data.phantom_ct import Phantom, make_patient
+from medunet.data.phantom.anatomy import HU, KIDNEY_LEFT, KIDNEY_RIGHT, LIVER, PHASES, SPLEEN, VESSELS
+from medunet.data.phantom.ct import Phantom, make_patient
 from medunet.geometry import spacing_of, voxel_to_mm, voxel_volume_ml
 
 SEEDS = range(10)  # all three phases

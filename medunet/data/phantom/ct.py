@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from medunet.data.phantom_anatomy import VESSELS, Anatomy, Phase
-from medunet.data.phantom_organs import (
+from medunet.data.phantom.anatomy import VESSELS, Anatomy, Phase
+from medunet.data.phantom.organs import (
     paint_bowel,
     paint_chest,
     paint_kidney,
@@ -25,8 +25,8 @@ from medunet.data.phantom_organs import (
     paint_stomach,
     paint_trunk,
 )
-from medunet.data.phantom_shapes import Canvas
-from medunet.data.phantom_vessels import paint_arteries, paint_ribs, paint_spine, paint_veins
+from medunet.data.phantom.shapes import Canvas
+from medunet.data.phantom.vessels import paint_arteries, paint_ribs, paint_spine, paint_veins
 
 FINE = 2  # a scan is painted so many times finer and averaged: partial volume
 HEIGHT_MM = 240.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from medunet.data.phantom_anatomy import KIDNEY_LEFT, KIDNEY_RIGHT, LIVER, SPLEEN, Anatomy
-from medunet.data.phantom_shapes import Canvas, Field, Tube, joined
+from medunet.data.phantom.anatomy import KIDNEY_LEFT, KIDNEY_RIGHT, LIVER, SPLEEN, Anatomy
+from medunet.data.phantom.shapes import Canvas, Field, Tube, joined
 
 RIGHT_DOME_MM, LEFT_DOME_MM = 92.0, 80.0  # height of the diaphragm
 

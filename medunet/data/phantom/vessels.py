@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from medunet.data.phantom_anatomy import LIVER, VESSELS, Anatomy
-from medunet.data.phantom_organs import waves
-from medunet.data.phantom_shapes import Canvas, Field, Inside, Tube
+from medunet.data.phantom.anatomy import LIVER, VESSELS, Anatomy
+from medunet.data.phantom.organs import waves
+from medunet.data.phantom.shapes import Canvas, Field, Inside, Tube
 
 SPINE_Y, DISC_EVERY_MM = -42.0, 34.0
 AORTA = [(-6, -14, 130), (-9, -13, 80), (-8, -12, 30), (-7, -13, -20), (-5, -14, -72)]
