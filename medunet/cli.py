@@ -22,15 +22,8 @@ app = typer.Typer(
     help="Segment medical images: from a folder of scans to a tracked, tested U-Net.",
 )
 
-DISK_ERRORS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-}
+DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+DISK_ERRORS |= {errno.ENOTDIR, errno.EISDIR}
 
 Recipe = Annotated[str, typer.Argument(help="A recipe: the path of a YAML file, or a shipped name.")]
 Run = Annotated[
@@ -164,16 +157,22 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
     card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
     device: Device = None,
+    workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
     """Score a run on cases it was not trained on: tables, intervals and a report with pictures."""
     from medunet.config.load import load_card
-    from medunet.config.run import RunFolder
     from medunet.workflows import evaluate as work
 
     other = load_card(card) if card else None
     result = work.evaluate(
-        RunFolder.open(run), data=data, fold=fold, out=out, device=device, card=other, save_masks=save_masks
+        _open(run, workspace),
+        data=data,
+        fold=fold,
+        out=out,
+        device=device,
+        card=other,
+        save_masks=save_masks,
     )
     _finish(result, json_file, failed=bool(result["failed"]))
 
@@ -190,17 +189,22 @@ def predict(  # noqa: PLR0913  one parameter an option
         str | None, typer.Option("--format", help="nii.gz, nii, mha, nrrd, png or tif.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror", help="Average over mirrored copies; default: as the recipe says."
+        ),
+    ] = None,
     device: Device = None,
+    workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
     """Segment images; every mask lies on exactly its image's grid."""
-    from medunet.config.run import RunFolder
     from medunet.workflows import predict as work
 
-    folds = None if fold is None else [fold]
-    result = work.predict(
-        RunFolder.open(run), images, out, device=device, folds=folds, ending=ending, overwrite=overwrite
-    )
+    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device}
+    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror}
+    result = work.predict(_open(run, workspace), images, out, **how)
     _finish(result, json_file, failed=bool(result["failed"]))
 
 
@@ -228,6 +232,13 @@ def main() -> None:
             err=True,
         )
         sys.exit(2)
+
+
+def _open(run: Path, workspace: Path) -> Any:
+    """Return the run in a folder as named, or as named from the workspace."""
+    from medunet.config.run import RunFolder
+
+    return RunFolder.open(run if run.exists() else workspace / run)
 
 
 def _load(recipe: str, card: str | None, settings: list[str] | None) -> tuple[Any, Any]:
@@ -268,8 +279,10 @@ def _finish(
     if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun starts, one writes
         return
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        from medunet.io.write import write_atomic
+
+        with write_atomic(json_file) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     if show:
         typer.echo(text)
     if failed:

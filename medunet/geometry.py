@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 Affine = NDArray[np.float64]
 
-ORTHOGONAL_TOLERANCE = 1e-3  # cosine between two axes of a scanner's grid: rounding of headers stays below
-
 
 def spacing_of(affine: Affine) -> tuple[float, ...]:
     """Return the edge lengths of a voxel in mm, one per axis.

@@ -26,9 +26,15 @@ def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
 def load_card(place: str | Path, near: Path | None = None) -> Card:
     """Return a card from a file, a file beside `near`, or a shipped name."""
     for beside in (near.parent / str(place), near.parent / f"{place}.yaml") if near is not None else ():
-        if beside.is_file() and near is not None and beside.resolve() != near.resolve():
+        if beside.is_file() and _is_card(beside):
             place = beside
     return parse(Card, read_yaml(find_yaml(place, "datasets")), where=str(place))
+
+
+def _is_card(path: Path) -> bool:
+    """Say whether a file is meant as a card: a recipe may be called like its card."""
+    said = read_yaml(path)
+    return isinstance(said, dict) and bool({"labels", "layout"} & set(said))
 
 
 def find_yaml(place: str | Path, kind: Literal["datasets", "pipelines"]) -> Path:
@@ -58,7 +64,7 @@ def read_yaml(path: Path) -> Any:
         if path.stat().st_size > SIZE_LIMIT_BYTES:
             raise ConfigError(f"{path}: {path.stat().st_size} bytes; expected a YAML file below 1 MB.")
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also dates that are none, and bad UTF-8
         raise ConfigError(f"{path}: not readable as YAML: {error}. Correct the file.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
@@ -77,7 +83,7 @@ def with_settings(values: Any, settings: Sequence[str]) -> Any:
             raise ConfigError(f"--set {setting}: expected key=value, such as training.learning_rate=1e-3.")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise ConfigError(f"--set {setting}: the value is not readable as YAML.") from None
         values = _with_key(values, key.split("."), value)
     return values

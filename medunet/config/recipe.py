@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from medunet.config.base import Record
 from medunet.config.budget import parse_budget
 from medunet.errors import ConfigError
+
+Axis = Annotated[int, Field(ge=0, le=2)]
 
 
 class NetworkChoice(Record):
@@ -29,8 +31,8 @@ class Planning(Record):
     """What to leave to the planner (unset) and what to fix."""
 
     memory_gb: float | None = Field(None, gt=0)  # for training; default: what the device has, at most 8
-    spacing_mm: tuple[float, ...] | None = None
-    patch_voxels: tuple[int, ...] | None = None
+    spacing_mm: tuple[PositiveFloat, ...] | None = Field(None, min_length=2, max_length=3)
+    patch_voxels: tuple[PositiveInt, ...] | None = Field(None, min_length=2, max_length=3)
     batch_size: int | None = Field(None, ge=1)
     normalisation: Literal["ct", "zscore"] | None = None
 
@@ -41,18 +43,18 @@ class Augmentation(Record):
     rotate: float = Field(0.2, ge=0, le=1)
     rotate_degrees: float = Field(30.0, ge=0, le=180)
     scale: float = Field(0.2, ge=0, le=1)
-    scale_range: tuple[float, float] = (0.7, 1.4)
+    scale_range: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.4)
     flip: float = Field(0.5, ge=0, le=1)
-    flip_axes: tuple[int, ...] | None = None  # default: every axis; 0 is left-right
+    flip_axes: tuple[Axis, ...] | None = None  # default: every axis; 0 is left-right
     noise: float = Field(0.1, ge=0, le=1)
     noise_std: float = Field(0.3, ge=0)
     blur: float = Field(0.1, ge=0, le=1)
-    blur_voxels: tuple[float, float] = (0.5, 1.0)
+    blur_voxels: tuple[PositiveFloat, PositiveFloat] = (0.5, 1.0)
     brightness: float = Field(0.15, ge=0, le=1)
     contrast: float = Field(0.15, ge=0, le=1)
     low_resolution: float = Field(0.1, ge=0, le=1)
     gamma: float = Field(0.3, ge=0, le=1)
-    gamma_range: tuple[float, float] = (0.7, 1.5)
+    gamma_range: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.5)
     colour: float = Field(0.0, ge=0, le=1)  # per-channel gain and shift, for stains and fundus cameras
 
 
@@ -75,7 +77,7 @@ class Training(Record):
     checkpoint_seconds: float = Field(60.0, gt=0)
     workers: int | None = Field(None, ge=0)  # threads that prepare patches; default: 1 on CPU, 8 with a GPU
     threads: int | None = Field(None, ge=1)  # CPU threads of torch; default: the cores of this machine
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @field_validator("budget")
     @classmethod

@@ -69,7 +69,7 @@ class RunFolder:
     @cached_property
     def folds(self) -> Folds:
         """The folds."""
-        return parse(Folds, read_yaml(self.path / "folds.json"), where=str(self.path / "folds.json"))
+        return parse(Folds, self._json("folds.json"), where=str(self.path / "folds.json"))
 
     def fold(self, fold: int) -> Path:
         """Return the folder of a fold."""
@@ -84,5 +84,14 @@ class RunFolder:
     @property
     def origin(self) -> dict[str, Any]:
         """`run.json`: data folder, hashes, versions, commit."""
-        found: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = self._json("run.json")
         return found
+
+    def _json(self, name: str) -> Any:
+        place = self.path / name
+        try:
+            return json.loads(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{place}: cannot be read: {error}. Copy the run again, or train anew."
+            ) from None

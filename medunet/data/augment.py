@@ -54,7 +54,7 @@ def draw(
         degrees = how.rotate_degrees if rotate else 0.0
         factor = between(*how.scale_range) if scale else 1.0
         matrix = _matrix([between(-degrees, degrees) for _ in range(3)], factor, spacing_mm)
-    axes = range(dims) if how.flip_axes is None else how.flip_axes
+    axes = range(dims) if how.flip_axes is None else [axis for axis in how.flip_axes if axis < dims]
     return Variation(
         matrix=matrix,
         flips=tuple(axis for axis in axes if happens(how.flip)),

@@ -122,14 +122,3 @@ def _publish(folder: Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def open_entries(cache: Path, keys: dict[str, str]) -> tuple[Entry, ...]:
-    """Return entries by case id and key; DataError if one is gone."""
-    entries = tuple(Entry(case, cache / "cases" / key) for case, key in sorted(keys.items()))
-    for entry in entries:
-        if not (entry.folder / "entry.json").is_file():
-            raise DataError(
-                f"{entry.folder}: the cache of case {entry.case} is gone. Run `medunet prepare` again."
-            )
-    return entries

@@ -194,7 +194,10 @@ def _wrong_files(card: Card, root: Path, roles: _Roles, key: Key, channels: set[
 
 def _case(card: Card, key: Key, images: tuple[Path, ...], mask: Path | None, fov: Path | None) -> Case:
     folder_patient, name = key
-    case_id = name if folder_patient in name else f"{folder_patient}_{name}"
+    named = not folder_patient or re.search(
+        rf"(?<![A-Za-z0-9]){re.escape(folder_patient)}(?![A-Za-z0-9])", name
+    )
+    case_id = name if named else f"{folder_patient}_{name}"
     if folder_patient and card.patient == type(card).model_fields["patient"].default:
         return Case(case_id, folder_patient, images, mask, fov)
     match = re.search(card.patient, case_id)

@@ -8,12 +8,17 @@ from pathlib import Path
 
 from medunet.data.cases import Case
 from medunet.io.read import content_hash
+from medunet.io.sidecar import sidecar_of
 
 
 def content_of(case: Case, hash_of: Callable[[Path], str] = content_hash) -> str:
-    """Return `IMAGES:MASK`, a hash of each; the mask's is empty where there is none."""
+    """Return `IMAGES:MASK`, a hash of each; the mask's is empty where there is none.
+
+    `:SIDECARS` follows where a JSON file beside an image says how large its pixels are.
+    """
     images = hashlib.sha256("|".join(hash_of(path) for path in case.images).encode()).hexdigest()
-    return f"{images}:{hash_of(case.mask) if case.mask else ''}"
+    beside = [hash_of(sidecar) for path in case.images if path.is_file() and (sidecar := sidecar_of(path))]
+    return ":".join([images, hash_of(case.mask) if case.mask else "", *beside])
 
 
 def image_part(content: str) -> str:

@@ -34,9 +34,16 @@ def check_config(path: Path) -> tuple[Finding, ...]:
 
 def missing_files(said: Any, root: Path) -> list[str]:
     """Return a sentence for every file that a list of cases names and that is not there."""
-    lost = [name for name in _listed(said) if not (root / name).is_file()]
+    lost = [name for name in _listed(said) if not _is_file(root / name)]
     more = [f"and {len(lost) - SHOWN} more files are not there"] if len(lost) > SHOWN else []
     return [f"{name}: listed, but there is no such file below {root}" for name in lost[:SHOWN]] + more
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _listed(said: Any) -> Iterator[str]:

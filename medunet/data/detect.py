@@ -81,7 +81,8 @@ def _decathlon(root: Path) -> Detected:
         told = [Finding.of("partner", place, text) for text in missing_files(said, root)]
     said = said if isinstance(said, dict) else {}
     images = _images_below(root / "imagesTr")
-    channels = len(said.get("channel_names") or said.get("modality") or [0])
+    named = said.get("channel_names") or said.get("modality")
+    channels = len(named) if isinstance(named, dict | list) and named else 1
     numbered = bool(images) and all(re.search(r"_\d{4}$", stem_of(path)) for path in images)
     nnunet = "channel_names" in said or (numbered and "file_ending" in said)
     pattern = "imagesTr/{case}_{channel}.*" if nnunet else "imagesTr/{case}.*"

@@ -26,7 +26,6 @@ from medunet.io.volume import Array, Grid, Volume
 
 FEW_VALUES, MANY_VALUES = 32, 64  # an image has many grey values, a mask few labels
 ROUNDING_VOXELS = 0.01  # between image and mask at a corner; more is told
-SKEW_TOLD = SHEAR_LIMIT / 10
 BYTES_PER_VALUE = 12  # stored, as float32, and one copy
 SAMPLE_VOXELS = 200_000  # for percentiles
 

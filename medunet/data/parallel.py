@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from medunet.errors import MedunetError
+from medunet.errors import DataError, MedunetError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,3 +40,7 @@ def each(
                     yield item, future.result()
                 except MedunetError as error:
                     yield item, error
+                except MemoryError as error:
+                    shortage = DataError("the memory is full. Close other programs, or use a larger machine.")
+                    shortage.__cause__ = error
+                    yield item, shortage

@@ -41,6 +41,10 @@ def make_plan(card: Card, cases: Sequence[Fingerprint], wishes: Planning, device
     spacing_mm = wishes.spacing_mm or _target_spacing(cases, reasons)
     if len(spacing_mm) != card.dims:
         raise ConfigError(f"planning.spacing_mm: expected {card.dims} numbers, got {list(spacing_mm)}.")
+    if wishes.patch_voxels and len(wishes.patch_voxels) != card.dims:
+        raise ConfigError(
+            f"planning.patch_voxels: expected {card.dims} numbers, got {list(wishes.patch_voxels)}."
+        )
     shapes = [resampled_shape(case.shape, case.spacing_mm, spacing_mm) for case in cases]
     median = tuple(int(n) for n in np.median(shapes, axis=0))
     machine = "cpu" if device == "cpu" else "gpu"

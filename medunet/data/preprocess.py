@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +12,16 @@ from scipy import ndimage
 
 from medunet.config.card import Card
 from medunet.config.plan import ChannelStatistics, Plan
+from medunet.errors import DataError
 from medunet.geometry import resampled_shape
+from medunet.io.limits import MAX_VOXELS, check_memory, rounded
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
 SAME_SPACING = 0.01  # relative difference below which resampling would only blur
 ANISOTROPIC = 3.0  # ratio of voxel edges above which slices are not interpolated smoothly (nnU-Net v2)
+RESAMPLING_BYTES = 16  # per voxel and channel: what comes in and goes out, and the spline's coefficients
 FLAT_STD = 1e-6  # below it an image is constant
 
 
@@ -25,7 +29,14 @@ def network_shape(shape: Sequence[int], spacing_mm: Sequence[float], plan: Plan)
     """Return the shape on the network's grid; an axis whose spacing fits already is kept as it is."""
     new = resampled_shape(shape, spacing_mm, plan.spacing_mm)
     pairs = zip(shape, spacing_mm, plan.spacing_mm, new, strict=True)
-    return tuple(n if abs(old / wanted - 1) < SAME_SPACING else m for n, old, wanted, m in pairs)
+    found = tuple(n if abs(old / wanted - 1) < SAME_SPACING else m for n, old, wanted, m in pairs)
+    if math.prod(found) > MAX_VOXELS:
+        raise DataError(
+            f"an image of {rounded(shape)} voxels with edges of {rounded(spacing_mm)} mm would be "
+            f"{rounded(found)} voxels on the network's grid of {rounded(plan.spacing_mm)} mm. "
+            "Is the unit of its spacing right? It should be mm."
+        )
+    return found
 
 
 def resample_image(image: Image, shape: Sequence[int], spacing_mm: Sequence[float]) -> Image:
@@ -38,6 +49,8 @@ def resample_image(image: Image, shape: Sequence[int], spacing_mm: Sequence[floa
         return image
     finest = min(spacing_mm)
     orders = [0 if edge / finest > ANISOTROPIC else 3 for edge in spacing_mm]
+    most = max(math.prod(shape), math.prod(image.shape[1:]))
+    check_memory(len(image) * most * RESAMPLING_BYTES, f"resampling to {rounded(shape)} voxels")
     out = image
     for order in sorted(set(orders), reverse=True):
         aim = [n if o == order else m for n, m, o in zip(shape, out.shape[1:], orders, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,8 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints (after the final weights are written)."""
-        for path in self._found():
-            path.unlink(missing_ok=True)
+        """Remove all checkpoints, and what a kill left of one (after the final weights are written)."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("step_*.safetensors"))

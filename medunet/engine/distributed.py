@@ -74,7 +74,13 @@ def pick_device(name: str | None) -> torch.device:
     if not here.get(kind, False):
         found = ", ".join(k for k, there in here.items() if there)
         raise ConfigError(f"--device {name}: not on this machine; it has: {found}.")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"--device {name}: expected cpu, cuda, cuda:1 or mps.") from None
+    if kind == "cuda" and device.index is None:  # torchrun gives each process its own
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
 
 
 def join(device: torch.device) -> World:

@@ -35,6 +35,7 @@ Report = Callable[[int, float, Numbers], None]  # step, share of the budget used
 
 MOST_BAD_STEPS = 20  # non-finite losses in a row after which training is hopeless
 REPORT_SECONDS = 2.0
+MOST_VALIDATION = 0.1  # share of the time that validations may take: slow ones become rarer
 
 
 @dataclass
@@ -189,12 +190,13 @@ class Trainer:
             self.state.next_validation = self.how.validate_every
         if progress < self.state.next_validation or progress >= 1.0:
             return False
-        self.state.next_validation = progress + self.how.validate_every
-        numbers: Numbers = {}
+        begun, numbers = time.monotonic(), Numbers()
         if self.world.leads:
             numbers = self._scored()
             self.report(self.state.step, progress, {f"validation_{k}": v for k, v in numbers.items()})
-        value = self.world.agree([numbers.get("score", math.nan)])[0]
+        value, took = self.world.agree([numbers.get("score", math.nan), time.monotonic() - begun])
+        pause = self.clock.share_of(took) / MOST_VALIDATION
+        self.state.next_validation = progress + max(self.how.validate_every, pause)
         if self.state.best is None or value > self.state.best:
             self.state.best, self.state.since_best = value, 0
         else:

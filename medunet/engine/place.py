@@ -123,10 +123,10 @@ class Announcer:
 def public(text: str) -> str:
     """Return a text without the user:password of the addresses in it.
 
-    >>> public("postgresql://anna:secret@db/x")
+    >>> public("postgresql://anna:se/cret@db/x")
     'postgresql://db/x'
     """
-    return re.sub(r"://[^/\s]+@", "://", text)
+    return re.sub(r"://[^@\s]+@", "://", text)
 
 
 def reason(error: BaseException) -> str:

@@ -27,6 +27,10 @@ class Clock:
             return min(1.0, step / self.steps)
         return min(1.0, self.spent / (self.seconds or 1.0))
 
+    def share_of(self, seconds: float) -> float:
+        """Return which share of a budget of time so many seconds are; 0 with a budget of steps."""
+        return seconds / self.seconds if self.seconds else 0.0
+
 
 def learning_rate(base: float, progress: float, warmup: float) -> float:
     """Return the rate at a share of the budget: a linear rise, then half a cosine down to 1 % of `base`.

@@ -81,10 +81,6 @@ class Tracker:
         numbers = {key_of(key): float(value) for key, value in values.items()}
         self._outbox.put(Curve(step, int(1000 * time.time()), numbers))
 
-    def text(self, name: str, text: str) -> None:
-        """Log a text as the artifact `name`."""
-        self._outbox.put(lambda run: run.client.log_text(run.id, text, name))
-
     def file(self, path: Path, artifact_path: str | None = None) -> None:
         """Log a file into the artifact folder `artifact_path`; it is read when its turn comes."""
         self._outbox.put(lambda run: run.client.log_artifact(run.id, str(path), artifact_path))
@@ -94,13 +90,13 @@ class Tracker:
         copy = np.array(rgb, np.uint8)
         self._outbox.put(lambda run: run.client.log_image(run.id, copy, name))
 
-    def model(self, run_folder: Path, loader: str) -> None:
-        """Log a trained run folder (not one of its folds) as a pyfunc model named `model`.
+    def model(self, fold_folder: Path, loader: str) -> None:
+        """Log a trained fold as a pyfunc model named `model`.
 
         `loader` is `module:function`; `function(run_folder)` returns `answer(table, params)`, where the table
         has the column `path` and the params the key `out`. No pickle: MLflow keeps code that calls it.
         """
-        self._outbox.put(partial(_log_model, folder=run_folder, loader=loader))
+        self._outbox.put(partial(_log_model, folder=fold_folder, loader=loader))
 
     def close(self, status: Status = "FINISHED", timeout_s: float = 60.0) -> None:
         """Send what is left, at most `timeout_s` long, and say so if something was not sent."""
@@ -243,7 +239,7 @@ def _log_tags(run: Run, *, values: dict[str, str]) -> None:
 
 
 def _log_model(run: Run, *, folder: Path, loader: str) -> None:
-    """Log the run folder's needed files with the code that calls `loader` ("models from code")."""
+    """Log the fold's needed files with the code that calls `loader` ("models from code")."""
     from mlflow import pyfunc
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model, ModelSignature

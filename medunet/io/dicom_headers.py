@@ -62,7 +62,6 @@ class Slice:
     syntax: str
     series: str
     series_number: int
-    place: str  # frame of reference
     sop: str
     modality: str
     image_type: tuple[str, ...]
@@ -203,7 +202,6 @@ def _plane(path: Path, dataset: Dataset, frame: int, groups: list[Dataset]) -> S
         syntax=str(dataset.file_meta.TransferSyntaxUID),
         series=str(dataset.get("SeriesInstanceUID") or ""),
         series_number=int(dataset.get("SeriesNumber") or 0),
-        place=str(dataset.get("FrameOfReferenceUID") or ""),
         sop=str(dataset.get("SOPInstanceUID") or ""),
         modality=modality,
         image_type=tuple(str(word) for word in dataset.get("ImageType") or ()),

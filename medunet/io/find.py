@@ -39,10 +39,10 @@ class Listing(NamedTuple):
     skipped: list[Skipped]
 
 
-def find_images(paths: Sequence[Path]) -> Listing:
+def find_images(paths: Sequence[Path], leave_out: Path | None = None) -> Listing:
     """Return one source per image file and per DICOM series below the paths, with unlike names.
 
-    Hidden files and folders (a leading dot) are not looked at.
+    Hidden files and folders (a leading dot) are not looked at, nor is the folder `leave_out`.
     """
     sources: list[Source] = []
     skipped: list[Skipped] = []
@@ -50,7 +50,8 @@ def find_images(paths: Sequence[Path]) -> Listing:
     for path in dict.fromkeys(paths):
         if path.is_dir():
             for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
-                if not any(part.startswith(".") for part in folder.relative_to(path).parts):
+                hidden = any(part.startswith(".") for part in folder.relative_to(path).parts)
+                if not hidden and not (leave_out and folder.resolve().is_relative_to(leave_out.resolve())):
                     _look_into(folder, sources, skipped)
         elif path.exists():
             loose[path.parent].append(path)
@@ -58,7 +59,7 @@ def find_images(paths: Sequence[Path]) -> Listing:
             skipped.append(Skipped(path, f"{path}: there is no such file or folder"))
     for files in loose.values():
         _sort_in(files, sources, skipped)
-    return Listing(list(_told_apart(sources)), skipped)
+    return Listing(list(told_apart(sources)), skipped)
 
 
 def stem_of(path: Path) -> str:
@@ -110,7 +111,7 @@ def _belongs(file: Path) -> bool:
     )
 
 
-def _told_apart(sources: list[Source]) -> Iterator[Source]:
+def told_apart(sources: list[Source]) -> Iterator[Source]:
     """Yield sources under unlike names: the parent folder, then a number, is added where names meet."""
     first = Counter(source.name for source in sources)
     named = [

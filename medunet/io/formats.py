@@ -9,6 +9,7 @@ from medunet.io import dicom, itk, nifti, raster
 from medunet.io.sniff import kind_of
 from medunet.io.stored import Layout, Stored
 
+HEADERS = (".mhd", ".nhdr", ".mha", ".nrrd")  # endings of files whose voxels may lie beside them
 RASTER = ("png", "jpeg", "tiff")
 
 
@@ -47,3 +48,10 @@ def files_of(path: Path) -> tuple[Path, ...]:
     if path.is_dir():
         return dicom.only_series(path)
     return (path,)
+
+
+def with_voxel_files(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the files of a source, and the one that holds the voxels of a detached MHD or NRRD header."""
+    if files[0].suffix.lower() not in HEADERS or (kind := kind_of(files[0])) not in ("meta", "nrrd"):
+        return files
+    return tuple(dict.fromkeys((*files, itk.voxel_file(files[0], kind))))

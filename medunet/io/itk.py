@@ -13,14 +13,13 @@ from medunet.geometry import Affine
 from medunet.io.limits import check_affine, check_declared
 from medunet.io.stored import Layout, Stored
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TEXT_BYTES = 2**16
 _DATA_FILE = {"meta": rb"(?im)^\s*ElementDataFile\s*=\s*(.*?)\s*$", "nrrd": rb"(?im)^data ?file:\s*(.*?)\s*$"}
 
 
 def read_layout(path: Path, kind: str, *, any_grid: bool = False) -> Layout:
     """Return the declared grid; DataError for a header that cannot be true."""
-    data = _data_file(path, kind)
+    data = voxel_file(path, kind)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("MetaImageIO" if kind == "meta" else "NrrdImageIO")
     reader.SetFileName(str(path))
@@ -30,14 +29,16 @@ def read_layout(path: Path, kind: str, *, any_grid: bool = False) -> Layout:
         raise DataError(f"{path}: the header cannot be read ({_last_line(error)})") from error
     shape, channels = tuple(int(n) for n in reader.GetSize()), reader.GetNumberOfComponents()
     dtype = _dtype(path, reader.GetPixelID())
-    affine = _ras(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
+    stored = _lps(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
+    affine = _ras(stored)
     while len(shape) > 3 and shape[-1] == 1:
-        shape, affine = shape[:-1], affine[:4, :4]
+        shape, affine = shape[:-1], np.delete(np.delete(affine, -2, 0), -2, 1)
     if len(shape) not in (2, 3):
         raise DataError(f"{path}: found {len(shape)} axes {shape}; expected 2 or 3")
     check_declared(path, (*shape, channels), dtype.itemsize, stored_bytes=data.stat().st_size, deflated=True)
     warnings = check_affine(path, affine, any_grid=any_grid)
-    return Layout(shape, affine, channels, dtype.name, kind, warnings=tuple(warnings))
+    in_space = stored if len(shape) == 2 else None
+    return Layout(shape, affine, channels, dtype.name, kind, warnings=tuple(warnings), header_affine=in_space)
 
 
 def read_stored(path: Path, kind: str, *, any_grid: bool = False) -> Stored:
@@ -55,30 +56,8 @@ def read_stored(path: Path, kind: str, *, any_grid: bool = False) -> Stored:
     return Stored(array.reshape(*layout.shape, layout.channels), layout, path)
 
 
-def _ras(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> Affine:
-    dims = len(spacing)
-    affine = np.eye(dims + 1)
-    affine[:dims, :dims] = np.array(direction).reshape(dims, dims) * np.array(spacing)
-    affine[:dims, dims] = origin
-    if dims == 2:  # a picture: axes as stored
-        return np.diag([*spacing, 1.0])
-    affine[:2] *= -1.0  # LPS to RAS
-    return affine
-
-
-def _dtype(path: Path, pixel_id: int) -> np.dtype[np.generic]:
-    name = SimpleITK.GetPixelIDValueAsString(pixel_id)
-    names = {"float": "float32"}
-    match = re.search(r"(\d+)-bit (unsigned|signed) integer|(\d+)-bit float", name)
-    if match is None or "complex" in name:
-        raise DataError(f"{path}: voxels of type {names.get(name, name)} are not read; expected real numbers")
-    if match[3]:
-        return np.dtype(f"float{match[3]}")
-    return np.dtype(f"{'u' if match[2] == 'unsigned' else ''}int{match[1]}")
-
-
-def _data_file(path: Path, kind: str) -> Path:
-    """Return the file that holds the voxels: this one, or one beside it; refuse every other place."""
+def voxel_file(path: Path, kind: str) -> Path:
+    """Return the file that holds the voxels: this one, or one beside it; DataError for every other place."""
     with path.open("rb") as stream:
         text = stream.read(TEXT_BYTES)
     if kind == "nrrd":
@@ -95,6 +74,31 @@ def _data_file(path: Path, kind: str) -> Path:
     if not beside.is_file():
         raise DataError(f"{path}: the voxel file {name} is not there; put it beside the header")
     return beside
+
+
+def _lps(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> Affine:
+    dims = len(spacing)
+    affine = np.eye(dims + 1)
+    affine[:dims, :dims] = np.array(direction).reshape(dims, dims) * np.array(spacing)
+    affine[:dims, dims] = origin
+    return affine
+
+
+def _ras(lps: Affine) -> Affine:
+    if len(lps) == 3:  # a picture: axes as stored
+        return np.diag([*np.linalg.norm(lps[:2, :2], axis=0), 1.0])
+    return np.concatenate([-lps[:2], lps[2:]])
+
+
+def _dtype(path: Path, pixel_id: int) -> np.dtype[np.generic]:
+    name = SimpleITK.GetPixelIDValueAsString(pixel_id)
+    names = {"float": "float32"}
+    match = re.search(r"(\d+)-bit (unsigned|signed) integer|(\d+)-bit float", name)
+    if match is None or "complex" in name:
+        raise DataError(f"{path}: voxels of type {names.get(name, name)} are not read; expected real numbers")
+    if match[3]:
+        return np.dtype(f"float{match[3]}")
+    return np.dtype(f"{'u' if match[2] == 'unsigned' else ''}int{match[1]}")
 
 
 def _last_line(error: RuntimeError) -> str:

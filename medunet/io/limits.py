@@ -45,11 +45,16 @@ def check_declared(
                 f"{said} ({voxels * bytes_per_voxel:.3g} bytes), but the file holds {stored_bytes} bytes: "
                 "it is cut short or its header is damaged; fetch it again"
             )
-    needed, free = voxels * (bytes_per_voxel + WORKING_BYTES), psutil.virtual_memory().available
-    if needed > free:
-        raise DataError(
-            f"{said}: reading needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
-        )
+    check_memory(voxels * (bytes_per_voxel + WORKING_BYTES), f"{said}: reading")
+
+
+def check_memory(needed_bytes: float, what: str) -> None:
+    """Refuse what this machine's memory cannot hold; where it only cannot now, a MemoryError is the cause."""
+    memory = psutil.virtual_memory()
+    if needed_bytes > memory.available:
+        here = f"{memory.total / 1e9:.1f} GB are there, {memory.available / 1e9:.1f} GB of them free"
+        now = MemoryError() if needed_bytes <= memory.total else None
+        raise DataError(f"{what} needs {needed_bytes / 1e9:.1f} GB of memory; {here}") from now
 
 
 def check_affine(path: Path, affine: Affine, *, any_grid: bool = False) -> list[str]:

@@ -23,6 +23,7 @@ from medunet.io.volume import Array
 LONGEST_EXTENSION = 2**26  # bytes between header and voxels
 CHUNK = 2**22
 DISAGREE_MM = 0.5  # between sform and qform, at a corner
+UNIT_MM = {1: ("metre", 1e3), 3: ("micrometre", 1e-3)}  # codes of xyzt_units; 2 is mm, 0 says nothing
 
 
 def read_layout(path: Path, *, any_grid: bool = False) -> Layout:
@@ -32,10 +33,18 @@ def read_layout(path: Path, *, any_grid: bool = False) -> Layout:
     shape, channels = _axes(path, header)
     _check_size(path, header, zipped, (*shape, channels), dtype)
     affine, warnings = _affine(path, header, len(shape))
+    in_space = _in_space(header) if len(shape) == 2 else None
+    unit, in_mm = UNIT_MM.get(int(header["xyzt_units"]) & 7, ("", 1.0))
+    if unit:
+        for one in (affine, *([] if in_space is None else [in_space])):
+            one[:-1] *= in_mm
+        warnings.append(f"the header counts in {unit}s: read, and masks written, in mm")
     warnings = [*warnings, *check_affine(path, affine, any_grid=any_grid)]
     if zipped and path.suffix != ".gz":
         warnings.append("gzip content under a name without .gz: rename the file")
-    return Layout(shape, affine, channels, dtype.name, "nifti", warnings=tuple(warnings))
+    return Layout(
+        shape, affine, channels, dtype.name, "nifti", warnings=tuple(warnings), header_affine=in_space
+    )
 
 
 def read_stored(path: Path, *, any_grid: bool = False) -> Stored:
@@ -148,6 +157,15 @@ def _affine(path: Path, header: Any, dims: int) -> tuple[Affine, list[str]]:
     elif (gap := _corner_gap(header, affine, other)) > DISAGREE_MM:
         warnings.append(f"sform and qform disagree by {gap:.3g} mm at a corner: the sform is used")
     return affine, warnings
+
+
+def _in_space(header: Any) -> Affine | None:
+    """Return the (4, 4) affine of a 2D file, so that its mask can be written where it lies."""
+    try:
+        affine = np.asarray(header.get_best_affine(), float)
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError):
+        return None
+    return affine if np.isfinite(affine).all() and np.linalg.det(affine) != 0 else None
 
 
 def _corner_gap(header: Any, first: Affine, second: Affine) -> float:

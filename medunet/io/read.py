@@ -17,7 +17,7 @@ from medunet.config.card import MaskRule
 from medunet.errors import DataError
 from medunet.io.check import same_grid
 from medunet.io.find import Listing, Skipped, Source, find_images
-from medunet.io.formats import files_of, layout_of, stored_of
+from medunet.io.formats import files_of, layout_of, stored_of, with_voxel_files
 from medunet.io.labels import to_labels
 from medunet.io.remarks import about_grid, about_values, replace_nonfinite
 from medunet.io.stored import Header, Stored
@@ -87,7 +87,7 @@ def read_mask(
         )
     if stored.layout.channels > 1 and not _grey(stored.array):
         raise DataError(f"{stored.path}: the mask is in colour; expected one whole number per voxel")
-    grid = Grid.of(stored.layout.shape, stored.layout.affine)
+    grid = stored.layout.grid
     array = to_labels(stored.path, stored.array[..., 0], rule, labels)
     return _volume(stored, grid, _contiguous(grid.to_ras(array)), list(stored.layout.warnings))
 
@@ -98,9 +98,8 @@ def read_header(source: Path | Source) -> Header:
 
 
 def content_hash(source: Path | Source) -> str:
-    """Return the SHA-256 of a file's content; of a series, over the sorted sums of its files."""
-    files = _files(source)
-    sums = sorted(_file_hash(file) for file in files)
+    """Return the SHA-256 of a file; of a series or a header with its voxel file, over their sorted sums."""
+    sums = sorted(_file_hash(file) for file in with_voxel_files(_files(source)))
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
@@ -122,7 +121,7 @@ def _file_hash(path: Path) -> str:
 def _one_image(source: Path | Source, channels: int, pixel_mm: float | None, any_grid: bool) -> Volume:
     stored = stored_of(_files(source), pixel_mm=pixel_mm, any_grid=any_grid)
     layout = stored.layout
-    grid = Grid.of(layout.shape, layout.affine)
+    grid = layout.grid
     warnings = [*layout.warnings, *about_grid(layout.shape, layout.to_header().spacing_mm)]
     image = _float(stored.array)
     if max(layout.shape) == 1:

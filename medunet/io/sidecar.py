@@ -8,6 +8,7 @@ from pathlib import Path
 from medunet.errors import DataError
 
 UNIT_MM = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "nm": 1e-6}
+PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 LARGEST_BYTES = 100_000
 
 
@@ -17,12 +18,19 @@ def pixel_size_mm(picture: Path) -> tuple[float, float] | None:
     By BIDS inheritance a sidecar may leave out parts of the name: sub-1_SEM.json serves
     sub-1_sample-2_SEM.png.
     """
+    nearest = sidecar_of(picture)
+    return _read(nearest) if nearest else None
+
+
+def sidecar_of(picture: Path) -> Path | None:
+    """Return the JSON file that describes a picture; None where there is none, or the file is no picture."""
+    if picture.suffix.lower() not in PICTURES:
+        return None
     parts = picture.name.split(".")[0].split("_")
     found = [path for path in picture.parent.glob(f"*_{parts[-1]}.json") if set(_parts(path)) <= set(parts)]
     if len(parts) < 2 or not found:
         return None
-    nearest = max(found, key=lambda path: len(_parts(path)))
-    return _read(nearest)
+    return max(found, key=lambda path: len(_parts(path)))
 
 
 def _parts(path: Path) -> list[str]:

@@ -34,10 +34,16 @@ class Layout:
     modality: str | None = None
     warnings: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
+    header_affine: Affine | None = None  # see Grid
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the file."""
+        return Grid.of(self.shape, self.affine, self.header_affine)
 
     def to_header(self) -> Header:
         """Return the same facts for the array as it will be read, in RAS+ order."""
-        grid = Grid.of(self.shape, self.affine)
+        grid = self.grid
         affine = grid.ras_affine
         axes = [int(axis) for axis in grid.orientation[:, 0]]
         shape = [0] * len(self.shape)

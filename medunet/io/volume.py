@@ -23,12 +23,13 @@ class Grid:
     shape: tuple[int, ...]  # spatial, in the file's axis order
     affine: Affine  # (d+1, d+1), stored voxel -> RAS mm
     orientation: Array  # (d, 2) nibabel orientation of the stored axes
+    header_affine: Affine | None = None  # of a 2D file that lies in space: (4, 4) NIfTI, (3, 3) MHA and NRRD
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], affine: Affine) -> Grid:
+    def of(cls, shape: tuple[int, ...], affine: Affine, header_affine: Affine | None = None) -> Grid:
         """Return the grid of a stored array; 2D grids keep their axes."""
         orientation = io_orientation(affine) if len(shape) == 3 else np.array([[0, 1], [1, 1]])
-        return cls(tuple(int(n) for n in shape), np.asarray(affine, float), orientation)
+        return cls(tuple(int(n) for n in shape), np.asarray(affine, float), orientation, header_affine)
 
     def to_ras(self, array: Array) -> Array:
         """Turn a stored spatial array (d axes) to RAS+ axes."""

@@ -32,7 +32,7 @@ def write_mask(path: Path, array: Array, like: Volume) -> None:
     if array.shape != like.shape:
         raise DataError(f"{path}: the mask has the shape {array.shape}; expected {like.shape} as {like.path}")
     stored = np.ascontiguousarray(like.grid.from_ras(_smallest(path, array)))
-    _write(path, stored, like.grid.affine)
+    _write(path, stored, like.grid.affine, like.grid.header_affine)
 
 
 def write_image(path: Path, array: Array, affine: Affine) -> None:
@@ -100,7 +100,7 @@ def _smallest(path: Path, array: Array) -> Array:
     return array.astype(np.min_scalar_type(largest), copy=False)
 
 
-def _write(path: Path, stored: Array, affine: Affine) -> None:
+def _write(path: Path, stored: Array, affine: Affine, in_space: Affine | None = None) -> None:
     """Write an array in stored order: (*spatial) or (*spatial, channels)."""
     ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
     if ending is None:
@@ -110,17 +110,19 @@ def _write(path: Path, stored: Array, affine: Affine) -> None:
         raise DataError(f"{path}: a 3D array does not fit into {ending}; use .nii.gz, .mha or .nrrd")
     with write_atomic(path, stored.nbytes) as temporary:
         if ending.startswith(".nii"):
-            _nifti(temporary, stored, affine, zipped=ending == ".nii.gz")
+            _nifti(temporary, stored, affine, in_space, zipped=ending == ".nii.gz")
         elif ending in (".mha", ".nrrd"):
-            _itk(temporary, stored, affine)
+            _itk(temporary, stored, affine, in_space)
         else:
             _raster(path, temporary, stored, ending)
 
 
-def _nifti(path: Path, stored: Array, affine: Affine, *, zipped: bool) -> None:
+def _nifti(path: Path, stored: Array, affine: Affine, in_space: Affine | None, *, zipped: bool) -> None:
     dims = affine.shape[0] - 1
     full = np.eye(4)
     full[:dims, :dims], full[:dims, 3] = affine[:dims, :dims], affine[:dims, dims]
+    if in_space is not None and len(in_space) == 4:
+        full = in_space
     if dims == 2 and stored.ndim == 3:
         stored = stored[:, :, None, :]
     image = nib.Nifti1Image(stored, full, dtype=stored.dtype)
@@ -136,7 +138,7 @@ def _nifti(path: Path, stored: Array, affine: Affine, *, zipped: bool) -> None:
             image.to_stream(raw)
 
 
-def _itk(path: Path, stored: Array, affine: Affine) -> None:
+def _itk(path: Path, stored: Array, affine: Affine, in_space: Affine | None) -> None:
     dims = affine.shape[0] - 1
     vector = stored.ndim == dims + 1
     axes = (*reversed(range(dims)), *((dims,) if vector else ()))
@@ -144,6 +146,8 @@ def _itk(path: Path, stored: Array, affine: Affine) -> None:
     lps = np.array(affine, float)
     if dims == 3:
         lps[:2] *= -1.0
+    elif in_space is not None and len(in_space) == 3:
+        lps = in_space
     spacing = np.linalg.norm(lps[:dims, :dims], axis=0)
     image.SetSpacing([float(edge) for edge in spacing])
     image.SetOrigin([float(x) for x in lps[:dims, dims]])

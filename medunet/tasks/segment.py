@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medunet import losses, models
+from medunet.config.card import Card
 from medunet.config.plan import Plan
 from medunet.config.recipe import Recipe
 from medunet.config.run import RunFolder
@@ -90,6 +91,7 @@ def predict_outputs(
     recipe: Recipe,
     out_shape: Sequence[int],
     device: torch.device,
+    mirror_axes: Sequence[int] = (),
 ) -> NDArray[np.uint8]:
     """Return network outputs (*out_shape) for a normalised image (C, *shape) on the network's grid."""
     found = predict_labels(
@@ -98,7 +100,7 @@ def predict_outputs(
         patch_voxels=networks[0].snap(plan.patch_voxels),  # type: ignore[operator]
         out_shape=tuple(out_shape),
         overlap=recipe.inference.overlap,
-        mirror_axes=_mirror_axes(plan, recipe),
+        mirror_axes=mirror_axes,
         batch_size=recipe.inference.batch_size,
         precision=recipe.training.precision,
         device=device,
@@ -106,12 +108,16 @@ def predict_outputs(
     return np.asarray(found.cpu().numpy(), np.uint8)
 
 
-def _mirror_axes(plan: Plan, recipe: Recipe) -> tuple[int, ...]:
-    """Return the axes for mirrored copies: those that training flipped."""
-    if not recipe.inference.mirror or recipe.augmentation.flip == 0:
+def mirror_axes(card: Card, recipe: Recipe) -> tuple[int, ...]:
+    """Return the axes for mirrored copies: those that training flipped.
+
+    Not left-right where labels come in pairs: in a mirrored copy they change places.
+    """
+    if recipe.augmentation.flip == 0:
         return ()
     allowed = recipe.augmentation.flip_axes
-    return tuple(range(plan.dims)) if allowed is None else allowed
+    fixed = {0} if card.mirror_pairs else set()
+    return tuple(a for a in range(card.dims) if (allowed is None or a in allowed) and a not in fixed)
 
 
 @dataclass(frozen=True)
@@ -120,13 +126,20 @@ class Segmenter:
 
     run: RunFolder
     networks: tuple[nn.Module, ...]
+    folds: tuple[int, ...]
     device: torch.device
+    mirror: bool = False  # average over mirrored copies
 
     @classmethod
     def load(
-        cls, run: RunFolder, *, device: str | None = None, folds: Sequence[int] | None = None
+        cls,
+        run: RunFolder,
+        *,
+        device: str | None = None,
+        folds: Sequence[int] | None = None,
+        mirror: bool | None = None,
     ) -> Segmenter:
-        """Load the weights of a run; ConfigError if it has none."""
+        """Load the weights of a run; ConfigError if it has none. `mirror`: default as the recipe says."""
         wanted = run.trained if folds is None else tuple(folds)
         missing = [f for f in wanted if not (run.fold(f) / "weights.safetensors").is_file()]
         if not wanted or missing:
@@ -137,7 +150,7 @@ class Segmenter:
             )
         place = pick_device(device)
         networks = tuple(cls._network(run, fold).to(place) for fold in wanted)
-        return cls(run, networks, place)
+        return cls(run, networks, wanted, place, run.recipe.inference.mirror if mirror is None else mirror)
 
     @staticmethod
     def _network(run: RunFolder, fold: int) -> nn.Module:
@@ -160,7 +173,14 @@ class Segmenter:
             )
         shape = network_shape(volume.shape, volume.spacing_mm, plan)
         image = normalise(resample_image(volume.array, shape, volume.spacing_mm), plan)
+        recipe = self.run.recipe
         found = predict_outputs(
-            self.networks, torch.from_numpy(image), plan, self.run.recipe, volume.shape, self.device
+            self.networks,
+            torch.from_numpy(image),
+            plan,
+            recipe,
+            volume.shape,
+            self.device,
+            mirror_axes(card, recipe) if self.mirror else (),
         )
         return from_outputs(found, card)

@@ -64,7 +64,7 @@ def evaluate(
         "folds": list(folds),
         "data": str(data or run.origin["data"]),
         "out": str(folder),
-        "command": _command(run, data, fold, out),
+        "command": _command(run, data, fold, out, card),
         "versions": versions(),
     }
     write_evaluation(folder, result, evaluation, run)
@@ -144,8 +144,8 @@ def _predictor(run: RunFolder, folds: Sequence[int], device: str | None) -> Pred
     return Segmenter.load(run, device=device, folds=folds).predict
 
 
-def _command(run: RunFolder, data: Path | None, fold: int | None, out: Path | None) -> str:
+def _command(run: RunFolder, data: Path | None, fold: int | None, out: Path | None, card: Card | None) -> str:
     words = ["medunet", "evaluate", str(run.path)]
-    for option, value in (("--data", data), ("--fold", fold), ("--out", out)):
+    for option, value in (("--data", data), ("--card", card and card.name), ("--fold", fold), ("--out", out)):
         words += [] if value is None else [option, str(value)]
     return shlex.join(words)

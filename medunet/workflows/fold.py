@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from medunet.engine.checkpoint import save_weights
 from medunet.engine.distributed import World
 from medunet.engine.loop import Outcome, Trainer
 from medunet.engine.tracking import Tracker
-from medunet.errors import MedunetError
+from medunet.io.write import write_atomic
 from medunet.tasks.segment import SegmentationLoss, ValidationScore, make_network, predict_outputs
 from medunet.workflows.overlay import overlay
 from medunet.workflows.progress import Bar, progress, say
@@ -39,6 +39,7 @@ class Fold:
     world: World
     entries: dict[str, Entry]
     tracker: Tracker | None
+    failed: Mapping[str, str]  # case -> why it could not be used
 
     @cached_property
     def held_out(self) -> list[Entry]:
@@ -74,13 +75,15 @@ class Fold:
             )
             try:
                 outcome = trainer.fit()
-            except MedunetError:
+            except BaseException:
                 self._close("FAILED")
                 raise
         if outcome.ending == "stopped":
             self._close("KILLED")
             say(f"Stopped at step {outcome.state.step}; saved. Run the same command to go on.")
-            return result(self.run, self.number, {"ending": "stopped", "best": outcome.state.best})
+            return result(
+                self.run, self.number, {"ending": "stopped", "best": outcome.state.best}, self.failed
+            )
         return self._finish(trainer, outcome)
 
     def _batches(self, network: torch.nn.Module) -> Batches:
@@ -138,45 +141,49 @@ class Fold:
             network.load_state_dict(outcome.weights)
             if score := self._score(None):
                 facts["final"] = score(network.to(self.world.device).eval())
-                best = [
-                    b
-                    for b in (outcome.state.best, facts["final"]["score"])
-                    if b is not None and math.isfinite(b)
-                ]
-                facts["best"] = max(best, default=None)
-            (self.folder / "fold.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+                facts["best"] = outcome.state.best or facts["final"]["score"]
+            with write_atomic(self.folder / "fold.json") as temporary:
+                temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
             save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
             trainer.checkpoints.clear()
             self._track_results(network, facts)
             self._close("FINISHED")
         self.world.wait()
-        return result(self.run, self.number, facts)
+        return result(self.run, self.number, facts, self.failed)
 
     def _track_results(self, network: torch.nn.Module, facts: dict[str, Any]) -> None:
         if self.tracker is None:
             return
         if facts["final"]:
             self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
-        for entry in self.held_out[:PICTURES]:
+        for number, entry in enumerate(self.held_out[:PICTURES]):  # no case names: they may name patients
             image = np.asarray(entry.image, np.float32)
             truth = np.asarray(entry.mask)
             plan, recipe = self.run.plan, self.run.recipe
             found = predict_outputs(
                 [network], torch.from_numpy(image), plan, recipe, truth.shape, self.world.device
             )
-            self.tracker.picture(f"overlays/{entry.case}.png", overlay(image, truth, found, plan.spacing_mm))
+            self.tracker.picture(
+                f"overlays/held_out_{number}.png", overlay(image, truth, found, plan.spacing_mm)
+            )
         self.tracker.file(self.folder / "fold.json")
         self.tracker.file(self.folder / "metrics.jsonl")
-        self.tracker.model(self.run.path, LOADER)
+        self.tracker.model(self.folder, LOADER)
 
     def _close(self, status: Any) -> None:
         if self.tracker:
             self.tracker.close(status)
 
 
-def result(run: RunFolder, fold: int, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what `medunet train --json` prints."""
-    return {"run": str(run.path), "fold": fold, **facts, "failed": run.origin["failed"]}
+def result(
+    run: RunFolder, fold: int, facts: dict[str, Any], failed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what `medunet train --json` prints.
+
+    `best`: the highest score while training, on a part of the held-out cases; `final`: that of the weights
+    that are kept, on all of them.
+    """
+    return {"run": str(run.path), "fold": fold, **facts, "failed": {**run.origin["failed"], **(failed or {})}}
 
 
 def _rounded(numbers: dict[str, float]) -> dict[str, float]:

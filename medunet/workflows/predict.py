@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,21 @@ from medunet.tasks.segment import Segmenter
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import progress, say
 
+CHANNEL = re.compile(r"(.+)_(\d{4})")
 FORMATS = ("nii.gz", "nii", "mha", "nrrd", "png", "tif")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one mask is predicted from: an image, or the files of its channels in order."""
+
+    name: str
+    parts: tuple[Source, ...]
+
+    @property
+    def path(self) -> Path:
+        """The image, or its first channel."""
+        return self.parts[0].path
 
 
 @dataclass(frozen=True)
@@ -30,17 +47,28 @@ class Prediction:
     """How masks are written."""
 
     segmenter: Segmenter
+    inputs: frozenset[Path]  # files that must never be written to
     out: Path
     ending: str | None  # of the masks; default: .nii.gz for volumes, .png for 2D images
     overwrite: bool
 
-    def case(self, source: Source) -> dict[str, Any]:
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """What tells this model from every other: run name, card, and the hash of its weights per fold."""
+        run = self.segmenter.run
+        weights = {str(k): content_hash(run.fold(k) / "weights.safetensors") for k in self.segmenter.folds}
+        return {"run": run.path.name, "card": run.card.name, "weights_sha256": weights}
+
+    def case(self, scan: Scan) -> dict[str, Any]:
         """Predict one image, write NAME.ENDING and NAME.report.json, and return the report."""
         begun = time.monotonic()
         run = self.segmenter.run
-        volume = read_image(source, channels=run.plan.channels, pixel_mm=run.card.pixel_mm)
-        mask_path = self.out / f"{source.name}.{self._ending(volume)}"
-        report_path = self.out / f"{source.name}.report.json"
+        files = scan.parts[0] if len(scan.parts) == 1 else [part.path for part in scan.parts]
+        volume = read_image(files, channels=run.plan.channels, pixel_mm=run.card.pixel_mm)
+        mask_path = self.out / f"{scan.name}.{self._ending(volume)}"
+        report_path = self.out / f"{scan.name}.report.json"
+        if mask_path.resolve() in self.inputs:
+            raise DataError(f"{mask_path}: is an input; its mask would replace it. Give another --out.")
         if mask_path.exists() and not self.overwrite:
             raise DataError(
                 f"{mask_path}: is there already; it may have been corrected. "
@@ -49,10 +77,10 @@ class Prediction:
         mask = self.segmenter.predict(volume)
         write_mask(mask_path, mask, volume)
         report = {
-            "image": source.name,
+            "image": scan.name,
             "mask": mask_path.name,
-            "input_sha256": content_hash(source),
-            "model": model_id(run),
+            "input_sha256": [content_hash(part) for part in scan.parts],
+            "model": self.model,
             "versions": versions(),
             "seconds": round(time.monotonic() - begun, 3),
             **_measured(volume, mask, run),
@@ -61,14 +89,14 @@ class Prediction:
         with write_atomic(report_path) as temporary:
             temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
         for warning in volume.warnings:
-            say(f"{source.name}: {warning}")
+            say(f"{scan.name}: {warning}")
         return report
 
     def _ending(self, volume: Volume) -> str:
         return self.ending or ("nii.gz" if len(volume.shape) == 3 else "png")
 
 
-def predict(
+def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is a keyword
     run: RunFolder,
     inputs: Sequence[Path],
     out: Path,
@@ -77,6 +105,7 @@ def predict(
     folds: Sequence[int] | None = None,
     ending: str | None = None,
     overwrite: bool = False,
+    mirror: bool | None = None,
 ) -> dict[str, Any]:
     """Predict files and folders; return {"done": [report], "failed": [{image, reason}], "skipped": [...]}.
 
@@ -86,23 +115,27 @@ def predict(
         raise ConfigError(f"--format {ending}: expected one of {', '.join(FORMATS)}.")
     if missing := [str(path) for path in inputs if not path.exists()]:
         raise ConfigError(f"{', '.join(missing)}: no such file or folder. Give images, or folders of images.")
-    sources, skipped = find_images(list(inputs))
+    _check_out(inputs, out)
+    sources, skipped = find_images(list(inputs), leave_out=out)  # masks of an earlier prediction
     told = [(_was_meant(s.path, inputs), {"image": str(s.path), "reason": s.reason}) for s in skipped]
     failed = [entry for meant, entry in told if meant]
     passed_over = [entry for meant, entry in told if not meant]
     for entry in (*failed, *passed_over):
         say(f"skipped: {entry['reason']}")
     done: list[dict[str, Any]] = []
-    if sources:
-        work = Prediction(Segmenter.load(run, device=device, folds=folds), out, ending, overwrite)
-        with progress("Predicting", len(sources)) as bar:
-            for source in sources:
-                bar.note(source.name)
+    if scans := _scans(sources, run.plan.channels):
+        segmenter = Segmenter.load(run, device=device, folds=folds, mirror=mirror)
+        files = frozenset(file.resolve() for source in sources for file in source.files)
+        work = Prediction(segmenter, files, out, ending, overwrite)
+        with progress("Predicting", len(scans)) as bar:
+            for scan in scans:
+                bar.note(scan.name)
                 try:
-                    done.append(work.case(source))
-                except MedunetError as error:
-                    failed.append({"image": str(source.path), "reason": str(error)})
-                    say(f"failed: {error}")
+                    done.append(work.case(scan))
+                except (MedunetError, OSError, MemoryError) as error:
+                    reason = str(error) or f"{scan.path}: the memory is full"
+                    failed.append({"image": str(scan.path), "reason": reason})
+                    say(f"failed: {reason}")
                 bar.advance()
     elif not failed:
         raise DataError(
@@ -115,15 +148,31 @@ def predict(
     return result
 
 
+def _check_out(inputs: Sequence[Path], out: Path) -> None:
+    for path in inputs:
+        if path.is_dir() and out.resolve() == path.resolve():
+            raise ConfigError(
+                f"--out {out}: is the folder of the scans; masks would be taken for scans later. "
+                f"Give another folder, such as {out / 'masks'}."
+            )
+
+
+def _scans(sources: Sequence[Source], channels: int) -> list[Scan]:
+    """Return what to predict: files NAME_0000, NAME_0001 ... are the channels of one scan (nnU-Net)."""
+    groups: dict[str, dict[int, Source]] = defaultdict(dict)
+    for source in sources if channels > 1 else ():
+        if (match := CHANNEL.fullmatch(source.name)) and len(source.files) == 1:
+            groups[match[1]][int(match[2])] = source
+    whole = {name: found for name, found in groups.items() if sorted(found) == list(range(channels))}
+    used = {source.path for found in whole.values() for source in found.values()}
+    single = [Scan(source.name, (source,)) for source in sources if source.path not in used]
+    joined = [Scan(name, tuple(found[k] for k in range(channels))) for name, found in whole.items()]
+    return sorted([*single, *joined], key=lambda scan: scan.name)
+
+
 def _was_meant(path: Path, inputs: Sequence[Path]) -> bool:
     """Say whether a path that is no image should have been one: it was named, or is called like one."""
     return path in inputs or path.name.lower().endswith(ENDINGS)
-
-
-def model_id(run: RunFolder) -> dict[str, Any]:
-    """Return what tells this model from every other: run name, card, and the hash of its weights per fold."""
-    hashes = {str(fold): content_hash(run.fold(fold) / "weights.safetensors") for fold in run.trained}
-    return {"run": run.path.name, "card": run.card.name, "weights_sha256": hashes}
 
 
 def _measured(volume: Volume, mask: Any, run: RunFolder) -> dict[str, Any]:

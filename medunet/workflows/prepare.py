@@ -22,6 +22,7 @@ from medunet.data.fingerprint import Fingerprint, fingerprint
 from medunet.data.parallel import each, workers_for
 from medunet.data.plan import Device, make_plan
 from medunet.errors import DataError, MedunetError
+from medunet.io.formats import with_voxel_files
 from medunet.io.read import content_hash, read_header
 from medunet.io.write import write_atomic
 from medunet.workflows.progress import progress, say
@@ -113,14 +114,20 @@ def _for_all(out: Survey, what: str, function: Callable[[Case], Result]) -> dict
     with progress(what, len(todo)) as bar:
         for case, result in each(function, todo, out.workers):
             if isinstance(result, MedunetError):
-                if isinstance(result.__cause__, OSError) and result.__cause__.errno in NO_ROOM:
-                    raise result  # no fault of the case: the next one would fail too
+                if _is_no_fault_of_the_case(result):
+                    raise result
                 out.failed[case.id] = str(result)
                 say(f"left out: {case.id}: {result}")
             else:
                 results[case.id] = result
             bar.advance()
     return dict(sorted(results.items()))  # threads end in any order; plans and folds must not care
+
+
+def _is_no_fault_of_the_case(error: MedunetError) -> bool:
+    """Say whether the disk or the memory is full: without the case the run would be another one."""
+    cause = error.__cause__
+    return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in NO_ROOM)
 
 
 class _Hashes:
@@ -142,8 +149,13 @@ class _Hashes:
 
     @staticmethod
     def _key(path: Path) -> str:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        marks = [f"{f}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files]
+        try:
+            files = sorted(path.iterdir()) if path.is_dir() else with_voxel_files((path,))
+            marks = [f"{f}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files]
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}). Put the file back, or take its link out."
+            ) from error
         return hashlib.sha256("|".join([str(path.absolute()), *marks]).encode()).hexdigest()
 
     def save(self) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.config.run import RunFolder
+from medunet.errors import DataError
+from medunet.io.find import Source, stem_of, told_apart
 from medunet.io.read import read_image
 from medunet.io.write import write_mask
 from medunet.tasks.segment import Segmenter
@@ -31,22 +33,20 @@ def load(run_folder: Path) -> Answer:
     run = RunFolder.open(run_folder)
     segmenter = Segmenter.load(run)
 
-    def mask_of(path: Path, out: str) -> Any:
-        volume = read_image(path, channels=run.card.channels, pixel_mm=run.card.pixel_mm)
+    def mask_of(source: Source, out: str) -> Any:
+        target = Path(out) / f"{source.name}{'.nii.gz' if run.card.dims == 3 else '.png'}"
+        if out and target.exists():
+            raise DataError(f"{target}: is there already. Give another folder.")
+        volume = read_image(source.path, channels=run.card.channels, pixel_mm=run.card.pixel_mm)
         mask = segmenter.predict(volume)
         if not out:
             return mask
-        target = Path(out) / f"{_stem(path)}{_ending(run)}"
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_mask(target, mask, volume)
         return str(target)
 
-    return lambda table, params: [mask_of(Path(path), params.get("out", "")) for path in table["path"]]
+    def answer(table: Any, params: Mapping[str, str]) -> Any:
+        paths = [Path(path) for path in table["path"]]
+        sources = told_apart([Source(path, (path,), stem_of(path)) for path in paths])
+        return [mask_of(source, params.get("out", "")) for source in sources]
 
-
-def _ending(run: RunFolder) -> str:
-    return ".nii.gz" if run.card.dims == 3 else ".png"
-
-
-def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return answer

@@ -59,13 +59,18 @@ class Training:
             create(path, self.recipe, found, world.device.type)  # type: ignore[arg-type]  # cpu, cuda or mps
         world.wait()
         run = reopen(path, self.recipe, found)
+        if not world.leads:  # they find the cache filled
+            world.wait()
         entries = fill_cache(found, run.plan, cache)
+        if world.leads:
+            world.wait()
         place = run.fold(self.fold)
         if (place / "weights.safetensors").is_file():
             say(f"{place} is trained already. Give another --name, or delete the folder, to train anew.")
-            return result(run, self.fold, json.loads((place / "fold.json").read_text(encoding="utf-8")))
+            facts = json.loads((place / "fold.json").read_text(encoding="utf-8"))
+            return result(run, self.fold, facts, found.failed)
         tracker = _tracker(self, run) if world.leads else None
-        return Fold(run, self.fold, world, entries, tracker).train()
+        return Fold(run, self.fold, world, entries, tracker, found.failed).train()
 
     def _survey(self, world: World, cache: Path) -> Survey:
         """Survey on rank 0 first: the others find everything measured."""
@@ -100,7 +105,7 @@ def _tracker(training: Training, run: RunFolder) -> Tracker:
         {"fold": training.fold, "recipe": run.recipe.name, "card": run.card.name, **_flat(run.recipe)}
     )
     tracker.tags({"data_hash": facts["data_hash"], "git_commit": facts["commit"], **facts["versions"]})
-    for file in ("config.yaml", "card.yaml", "plan.yaml", "folds.json"):
+    for file in ("config.yaml", "card.yaml", "plan.yaml"):  # not folds.json: it names patients
         tracker.file(run.path / file)
     return tracker
 

@@ -60,3 +60,37 @@ def test_a_huge_file_is_not_read(tmp_path: Path):
 def test_a_budget_needs_a_unit_and_must_be_positive(bad: str):
     with pytest.raises(ConfigError, match=r"training\.budget"):
         load_recipe("hippocampus_mr", [f"training.budget={bad}"])
+
+
+@pytest.mark.parametrize("text", ["title: 2019-02-30", "[" * 5000])
+def test_yaml_that_breaks_the_parser_is_an_error_of_the_file(tmp_path: Path, text: str):
+    (tmp_path / "card.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        read_yaml(tmp_path / "card.yaml")
+
+
+def test_a_recipe_beside_that_is_called_like_the_card_is_not_taken_for_it(tmp_path: Path):
+    recipe = tmp_path / "phantom_ct.yaml"
+    recipe.write_text("name: mine\ncard: phantom_ct\n", encoding="utf-8")
+    other = tmp_path / "other.yaml"
+    other.write_text("name: mine\ncard: phantom_ct\n", encoding="utf-8")
+    assert load_card("phantom_ct", near=recipe).name == "phantom_ct"
+    assert load_card("phantom_ct", near=other).name == "phantom_ct"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "planning.spacing_mm=[0, 1, 1]",
+        "planning.spacing_mm=[-1, 1, 1]",
+        "planning.patch_voxels=[-64, 64, 64]",
+        "planning.patch_voxels=[64]",
+        "augmentation.flip_axes=[7]",
+        "augmentation.scale_range=[0, 0]",
+        "augmentation.blur_voxels=[0, 1]",
+        "training.seed=-1",
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(setting: str):
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        load_recipe("spleen_ct", [setting])

@@ -102,6 +102,15 @@ def test_equal_names_below_patient_folders_stay_apart(tmp_path: Path) -> None:
     assert found.cases[1].mask == tmp_path / "P2/scan_mask.mha"
 
 
+def test_a_patient_whose_number_is_part_of_a_file_number_is_still_told_apart(tmp_path: Path) -> None:
+    card = make_card(
+        layout="folders", files={"image": "{patient}/{case}.png", "mask": "masks/{patient}/{case}.png"}
+    )
+    for patient in "12":
+        touch(tmp_path, f"{patient}/img_0012.png", f"masks/{patient}/img_0012.png")
+    assert [case.id for case in find_cases(card, tmp_path).cases] == ["1_img_0012", "2_img_0012"]
+
+
 def test_equal_names_without_a_patient_are_refused(tmp_path: Path) -> None:
     files = {"image": "images/{channel}/{case}.png", "mask": "masks/{case}.png"}
     touch(tmp_path, "images/0000/a.png", "images/0000/a.PNG", "masks/a.png")

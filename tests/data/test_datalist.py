@@ -41,3 +41,8 @@ def test_good_files_have_no_finding(tmp_path: Path) -> None:
 def test_a_long_list_of_lost_files_is_cut(tmp_path: Path) -> None:
     lost = told(tmp_path / "list.json", json.dumps({"training": [f"{i}.nii.gz" for i in range(50)]}))
     assert "and 30 more files are not there" in lost
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    found = told(tmp_path / "list.json", json.dumps({"training": ["x" * 5000]}))
+    assert "listed, but there is no such file" in found

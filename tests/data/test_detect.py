@@ -96,3 +96,9 @@ def test_patterns_refuse_unknown_placeholders_and_repeat_known_ones() -> None:
 def test_walk_goes_no_deeper_than_asked(tmp_path: Path) -> None:
     touch(tmp_path, "a/b/c/d.png", "a/e.png", ".git/x.png")
     assert sorted(walk(tmp_path, 1)) == [("a", True), ("a/b", True), ("a/e.png", False)]
+
+
+def test_a_modality_that_is_no_list_is_passed_over(tmp_path: Path) -> None:
+    msd_folder(tmp_path, 1)
+    (tmp_path / "dataset.json").write_text('{"modality": 5}', encoding="utf-8")
+    assert pairs(tmp_path) == {"case_00.nii.gz": "case_00.nii.gz"}

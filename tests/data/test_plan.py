@@ -97,6 +97,11 @@ def test_a_wish_for_the_wrong_number_of_axes_is_refused():
         make_plan(card(), [case((9, 9, 9), (1, 1, 1))], Planning(spacing_mm=(1, 1)), "cpu")
 
 
+def test_a_patch_of_the_wrong_number_of_axes_is_refused():
+    with pytest.raises(ConfigError, match=r"patch_voxels: expected 3 numbers, got \[64, 64\]"):
+        make_plan(card(), [case((64, 64, 64), (1, 1, 1))], Planning(patch_voxels=(64, 64)), "cpu")
+
+
 def test_2d_plans_have_two_axes():
     plan = make_plan(card(2), [case((256, 320), (1, 1))] * 3, Planning(), "cpu")
     assert len(plan.patch_voxels) == 2

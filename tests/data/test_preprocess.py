@@ -13,6 +13,7 @@ from medunet.data.preprocess import (
     statistics_of,
     to_outputs,
 )
+from medunet.errors import DataError
 from tests.phantoms import card
 
 
@@ -98,3 +99,8 @@ def test_statistics_match_numpy():
     (found,) = statistics_of(samples)
     assert found.mean == pytest.approx(samples.mean())
     assert found.percentile_99_5 == pytest.approx(np.percentile(samples, 99.5))
+
+
+def test_a_wrong_unit_is_an_error_before_memory_is_asked_for():
+    with pytest.raises(DataError, match=r"20 x 20 x 20 voxels with edges of 1000 x 1000 x 1000 mm"):
+        network_shape((20, 20, 20), (1000.0, 1000.0, 1000.0), plan())

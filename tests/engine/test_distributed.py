@@ -70,3 +70,12 @@ def test_a_device_that_is_not_there_is_named():
             pick_device("cuda")
     with pytest.raises(ConfigError, match="--device tpu"):
         pick_device("tpu")
+
+
+def test_each_process_gets_its_own_gpu_and_a_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pick_device("cuda") == pick_device(None) == torch.device("cuda", 3)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ConfigError, match="cpu:foo"):
+        pick_device("cpu:foo")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,21 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path):
     facts = Checkpoints(tmp_path / "checkpoint").restore(work.network, None, optimiser)
     assert facts is not None
     assert facts["step"] == 10
+
+
+def test_slow_validations_become_rarer_and_keep_to_their_share(tmp_path: Path):
+    def slow(_: nn.Module) -> dict[str, float]:
+        time.sleep(0.2)
+        return {"score": 0.5}
+
+    calls: list[float] = []
+    job = trainer(
+        tmp_path,
+        1,
+        score=slow,
+        report=lambda _, share, n: calls.append(share) if "validation_score" in n else None,
+        budget="2s",
+        validate_every=0.05,
+    )
+    job.fit()
+    assert 1 <= len(calls) <= 2  # each takes a tenth of the time; every twentieth they would be ten

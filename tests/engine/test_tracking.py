@@ -46,7 +46,8 @@ def test_everything_that_is_logged_can_be_read_back(workspace: Path, tmp_path: P
     run.tags({"commit": "abcdef"})
     for step in range(3):
         run.metrics(step, {"loss": 1.0 / (step + 1), "dice/liver (left)": 0.5, "bad": float("nan")})
-    run.text("card.yaml", "name: phantom_ct\n")
+    (tmp_path / "card.yaml").write_text("name: phantom_ct\n", encoding="utf-8")
+    run.file(tmp_path / "card.yaml")
     run.file(tmp_path / "report.html", "evaluation")
     picture = np.zeros((6, 4, 3), np.uint8)
     picture[..., 0] = 255
@@ -169,6 +170,9 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     run_folder, said = tmp_path / "run", list[str]()
     (run_folder / "fold_0" / "checkpoint").mkdir(parents=True)
     (run_folder / "config.yaml").write_text("name: x\n", encoding="utf-8")
+    (run_folder / "folds.json").write_text('{"patients": {}}', encoding="utf-8")
+    (run_folder / "fold_1").mkdir()
+    (run_folder / "fold_1" / "weights.safetensors").write_bytes(b"of another fold")
     (run_folder / "fold_0" / "weights.safetensors").write_bytes(b"weights")
     (run_folder / "fold_0" / "checkpoint" / "state.pt").write_bytes(b"large")
     (tmp_path / "stand_in.py").write_text(
@@ -179,7 +183,7 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     )
     monkeypatch.syspath_prepend(tmp_path)
     run = tracker(workspace, tmp_path, said)
-    run.model(run_folder, "stand_in:load")
+    run.model(run_folder / "fold_0", "stand_in:load")
     run.close()
     assert said == []
 
@@ -198,6 +202,7 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     kept = {p.name for p in (workspace / "mlflow" / "artifacts").rglob("*") if output.model_id in str(p)}
     assert {"config.yaml", "weights.safetensors", "MLmodel", "model.py"} <= kept
     assert not {name for name in kept if name.endswith((".pkl", ".pt"))}
+    assert not kept & {"folds.json", "fold_1"}
 
 
 def test_nothing_is_written_outside_the_workspace_and_mlflow_is_imported_in_the_thread(

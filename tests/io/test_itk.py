@@ -64,3 +64,11 @@ def test_complex_voxels_are_refused(tmp_path: Path) -> None:
     SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
     with pytest.raises(DataError, match=str(tmp_path / "a.mha")):
         read_image(tmp_path / "a.mha")
+
+
+def test_a_single_time_point_keeps_its_place(tmp_path: Path) -> None:
+    image = SimpleITK.Image([4, 5, 6, 1], SimpleITK.sitkUInt8)
+    image.SetOrigin((10.0, -20.0, 30.0, 0.0))
+    image.SetSpacing((0.5, 1.5, 2.5, 1.0))
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
+    assert read_image(tmp_path / "a.mha").affine[:3, 3] == pytest.approx((-10 - 3 * 0.5, 20 - 4 * 1.5, 30))

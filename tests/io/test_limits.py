@@ -35,10 +35,15 @@ def test_sizes_that_can_be_pass() -> None:
 
 
 def test_more_than_the_free_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6, total=10**6))
     check_declared(FILE, (300, 300), 2, stored_bytes=None, deflated=False)
-    with pytest.raises(DataError, match="GB of memory"):
+    with pytest.raises(DataError, match="GB of memory") as refused:
         check_declared(FILE, (100, 100, 100), 2, stored_bytes=None, deflated=False)
+    assert refused.value.__cause__ is None  # never on this machine
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6, total=10**9))
+    with pytest.raises(DataError, match="GB of memory") as refused:
+        check_declared(FILE, (100, 100, 100), 2, stored_bytes=None, deflated=False)
+    assert isinstance(refused.value.__cause__, MemoryError)  # not now
 
 
 @pytest.mark.parametrize(("cosine", "outcome"), [(1e-4, "silent"), (5e-3, "said"), (5e-2, "refused")])

@@ -226,3 +226,13 @@ def test_a_file_without_orientation_codes_is_read_with_a_warning(array: np.ndarr
 def test_a_single_voxel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="single voxel"):
         read_image(save(tmp_path / "a.nii.gz", np.ones((1, 1, 1), np.int16)))
+
+
+@pytest.mark.parametrize(("code", "edge_mm"), [(0, 1.0), (1, 1000.0), (2, 1.0), (3, 0.001)])
+def test_the_unit_of_the_header_counts(tmp_path: Path, code: int, edge_mm: float) -> None:
+    place = save(
+        tmp_path / "a.nii", np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4), xyzt_units=code
+    )
+    volume = read_image(place)
+    assert volume.spacing_mm == pytest.approx((edge_mm,) * 3)
+    assert any("the header counts in" in text for text in volume.warnings) == (code in (1, 3))

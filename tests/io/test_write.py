@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from medunet.errors import DataError
 from medunet.io.read import read_image
@@ -111,3 +112,24 @@ def test_an_error_inside_leaves_no_file(tmp_path: Path) -> None:
         assert not (tmp_path / "a.txt").exists()
     assert (tmp_path / "a.txt").read_text() == "whole"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_masks_of_flat_files_lie_where_their_image_lies(tmp_path: Path) -> None:
+    affine = np.diag([-0.5, -0.5, 1.0, 1.0])
+    affine[:3, 3] = (30, 40, 50)
+    nib.save(nib.Nifti1Image(np.arange(20, dtype=np.int16).reshape(4, 5), affine), tmp_path / "a.nii.gz")
+    image = SimpleITK.GetImageFromArray(np.arange(20, dtype=np.int16).reshape(5, 4))
+    image.SetOrigin((30.0, 40.0))
+    image.SetDirection((0.0, 1.0, -1.0, 0.0))
+    image.SetSpacing((0.5, 0.25))
+    SimpleITK.WriteImage(image, str(tmp_path / "b.mha"))
+    for name in ("a.nii.gz", "b.mha"):
+        like = read_image(tmp_path / name)
+        write_mask(tmp_path / f"mask_{name}", (like.array[0] > 5).astype(np.uint8), like)
+    mask = nib.load(tmp_path / "mask_a.nii.gz")
+    assert np.allclose(mask.affine, affine)
+    assert np.array_equal(np.asarray(mask.dataobj), np.arange(20).reshape(4, 5) > 5)
+    written = SimpleITK.ReadImage(str(tmp_path / "mask_b.mha"))
+    assert written.GetOrigin() == image.GetOrigin()
+    assert written.GetDirection() == image.GetDirection()
+    assert written.GetSpacing() == image.GetSpacing()

@@ -149,6 +149,7 @@ def test_a_plan_that_does_not_fit_is_refused(key: str, value: object, message: s
     [
         ("unet", {"features": (8, 8)}, r"network\.options\.features: found \(8, 8\), expected 4"),
         ("resenc_unet", {"blocks": (1, 1)}, r"network\.options\.blocks: found \(1, 1\), expected 4"),
+        ("dynunet", {"features": (8, 8)}, r"network\.options\.features: found \(8, 8\), expected 4"),
     ],
 )
 def test_options_that_do_not_fit_the_plan_are_refused(name: str, options: dict, message: str) -> None:
@@ -187,6 +188,15 @@ def test_resenc_follows_the_preset() -> None:
     }
     network = models.build("resenc_unet", {}, **shape)
     assert [len(stage) for stage in network.encoder] == [1, 3, 4, 6, 6, 6]
+
+
+def test_dynunet_needs_three_stages_and_can_be_residual() -> None:
+    short = shape_of(2)
+    short |= {key: short[key][:2] for key in ("strides", "kernels", "features")}  # type: ignore[index]
+    with pytest.raises(ConfigError, match="dynunet needs 3 stages or more, the plan has 2"):
+        models.build("dynunet", {}, **short)
+    residual = models.build("dynunet", {"residual": True}, **shape_of(2))
+    assert count_of(residual, 4) > count_of(make("dynunet", 2), 4)
 
 
 def test_the_2015_network_is_as_published() -> None:

@@ -13,7 +13,7 @@ from medunet.data.cache import Entry, foreground_points
 from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
 from medunet.io.volume import Grid, Volume
-from medunet.tasks.segment import SegmentationLoss, Segmenter, ValidationScore, make_network
+from medunet.tasks.segment import SegmentationLoss, Segmenter, ValidationScore, make_network, mirror_axes
 from tests.data.test_preprocess import plan
 from tests.phantoms import RAS_1MM, card, recipe, two_balls
 
@@ -116,3 +116,12 @@ def test_the_watched_score_is_the_dice_of_the_labels(tmp_path: Path):
     assert score["dice_a"] == pytest.approx(expected)
     assert score["dice_b"] == 0.0
     assert score["score"] == pytest.approx(expected / 2)
+
+
+def test_mirrored_copies_leave_out_left_and_right_where_labels_come_in_pairs():
+    pair = {1: {"name": "left", "mirror": "right"}, 2: {"name": "right", "mirror": "left"}}
+    assert mirror_axes(card(), recipe()) == (0, 1, 2)
+    assert mirror_axes(card(labels=pair), recipe()) == (1, 2)
+    assert mirror_axes(card(), recipe(augmentation={"flip_axes": [0]})) == (0,)
+    assert mirror_axes(card(labels=pair), recipe(augmentation={"flip_axes": [0]})) == ()
+    assert mirror_axes(card(), recipe(augmentation={"flip": 0})) == ()

@@ -22,7 +22,10 @@ def test_a_good_recipe_and_data_pass(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": {"name": "unett"}}, "no network 'unett'; there are resenc_unet, unet, unet2015"),
+        (
+            {"network": {"name": "unett"}},
+            "no network 'unett'; there are dynunet, resenc_unet, unet, unet2015",
+        ),
         (
             {"network": {"options": {"feature_list": [1]}}},
             "feature_list: unknown key; known keys here: features",

@@ -36,7 +36,7 @@ def trained(tmp_path: Path) -> tuple[Fold, Listens, dict[str, Any]]:
     create(tmp_path / "run", chosen, found, "cpu")
     run = reopen(tmp_path / "run", chosen, found)
     entries: dict[str, Entry] = fill_cache(found, run.plan, tmp_path / "cache")
-    fold = Fold(run, 0, ALONE, entries, listens)  # type: ignore[arg-type]
+    fold = Fold(run, 0, ALONE, entries, listens, {"case_99": "unreadable"})  # type: ignore[arg-type]
     return fold, listens, fold.train()
 
 
@@ -58,6 +58,17 @@ def test_tracking_hears_curves_pictures_model_and_end(trained: tuple[Fold, Liste
     pictures = listens.named("picture")
     assert len(pictures) == 3
     assert pictures[0][1].shape[-1] == 3
-    assert listens.named("model")[0][0] == fold.run.path
+    assert listens.named("model")[0][0] == fold.folder
     assert listens.named("close") == [("FINISHED",)]
-    assert result["final"]["score"] <= result["best"]
+    assert fold.run.recipe.training.validate_cases == 2
+    assert result["best"] > 0
+    assert result["final"]["score"] > 0
+
+
+def test_what_could_not_be_used_is_told_and_pictures_name_no_case(
+    trained: tuple[Fold, Listens, dict[str, Any]],
+):
+    fold, listens, result = trained
+    assert result["failed"] == {"case_99": "unreadable"}
+    logged = " ".join(str(args[0]) for args in (*listens.named("picture"), *listens.named("file")))
+    assert not [case for case in fold.entries if case in logged]

@@ -15,9 +15,12 @@ from medunet.config.run import RunFolder
 from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
 from medunet.io.dicom_write import write_ct_series
+from medunet.io.find import Source
+from medunet.io.volume import Volume
 from medunet.io.write import write_image
-from medunet.tasks.segment import make_network
-from medunet.workflows.predict import predict
+from medunet.tasks.segment import Segmenter, make_network
+from medunet.workflows.predict import _scans, predict
+from medunet.workflows.served import load
 from tests.data.test_preprocess import plan
 from tests.phantoms import RAS_1MM, card, recipe, two_balls
 
@@ -78,7 +81,7 @@ def test_reports_say_what_went_in_and_what_came_out(tmp_path: Path, run: RunFold
     voxels = np.asarray(nib.load(tmp_path / "out/scan.nii.gz").dataobj)
     assert report["voxels"] == {"bright": int((voxels == 1).sum()), "middling": int((voxels == 2).sum())}
     assert report["volume_ml"]["bright"] == pytest.approx((voxels == 1).sum() * 2 / 1000)
-    assert len(report["input_sha256"]) == 64
+    assert [len(one) for one in report["input_sha256"]] == [64]
     assert len(report["model"]["weights_sha256"]["0"]) == 64
     assert report["versions"]["torch"] == torch.__version__
 
@@ -156,3 +159,98 @@ def test_other_formats_hold_the_same_mask(tmp_path: Path, run: RunFolder, ending
     one, other = (read_mask(tmp_path / f"out/scan.{form}") for form in ("nii.gz", ending))
     assert np.array_equal(one.array, other.array)
     assert np.allclose(one.affine, other.affine, atol=1e-4)
+
+
+def test_masks_never_take_the_place_of_scans(tmp_path: Path, run: RunFolder):
+    scan = tmp_path / "in/scan.nii.gz"
+    write_image(scan, two_balls(0)[0], RAS_1MM)
+    before = scan.read_bytes()
+    with pytest.raises(ConfigError, match="is the folder of the scans"):
+        predict(run, [tmp_path / "in"], tmp_path / "in", device="cpu", overwrite=True)
+    result = predict(run, [scan], tmp_path / "in", device="cpu", overwrite=True)
+    assert "is an input" in result["failed"][0]["reason"]
+    assert scan.read_bytes() == before
+
+
+def test_masks_of_an_earlier_prediction_are_not_taken_for_scans(tmp_path: Path, run: RunFolder):
+    write_image(tmp_path / "in/scan.nii.gz", two_balls(0)[0], RAS_1MM)
+    for _ in range(2):
+        result = predict(run, [tmp_path / "in"], tmp_path / "in/masks", device="cpu", overwrite=True)
+        assert [report["image"] for report in result["done"]] == ["scan"]
+
+
+def test_an_image_that_would_be_huge_on_the_networks_grid_costs_only_itself(tmp_path: Path, run: RunFolder):
+    write_image(tmp_path / "in/a.nii.gz", two_balls(0)[0], np.diag([1000.0, 1000.0, 1000.0, 1.0]))
+    write_image(tmp_path / "in/b.nii.gz", two_balls(0)[0], RAS_1MM)
+    result = predict(run, [tmp_path / "in"], tmp_path / "out", device="cpu")
+    assert "It should be mm" in result["failed"][0]["reason"]
+    assert [report["image"] for report in result["done"]] == ["b"]
+
+
+def test_a_full_memory_costs_only_its_case(tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch):
+    for name in "ab":
+        write_image(tmp_path / f"in/{name}.nii.gz", two_balls(0)[0], RAS_1MM)
+    plain = Segmenter.predict
+
+    def short(self: Segmenter, volume: Volume) -> np.ndarray:
+        if volume.path.name == "a.nii.gz":
+            raise MemoryError
+        return plain(self, volume)
+
+    monkeypatch.setattr(Segmenter, "predict", short)
+    result = predict(run, [tmp_path / "in"], tmp_path / "out", device="cpu")
+    assert "the memory is full" in result["failed"][0]["reason"]
+    assert [report["image"] for report in result["done"]] == ["b"]
+
+
+def test_files_of_channels_are_one_scan(tmp_path: Path, run: RunFolder):
+    names = [
+        scan.name
+        for scan in _scans(
+            [
+                Source(Path(f"{name}.nii.gz"), (Path(f"{name}.nii.gz"),), name)
+                for name in ("a_0001", "a_0000", "b_0000", "c")
+            ],
+            channels=2,
+        )
+    ]
+    assert names == ["a", "b_0000", "c"]
+    two = replace_plan(run, channels=2)
+    for channel in range(2):
+        write_image(tmp_path / f"in/scan_000{channel}.nii.gz", two_balls(channel)[0], RAS_1MM)
+    result = predict(two, [tmp_path / "in"], tmp_path / "out", device="cpu")
+    assert [report["image"] for report in result["done"]] == ["scan"]
+    assert len(result["done"][0]["input_sha256"]) == 2
+    assert (tmp_path / "out/scan.nii.gz").is_file()
+
+
+def test_the_report_names_the_fold_that_was_used(tmp_path: Path, run: RunFolder):
+    weights = (run.path / "fold_0/weights.safetensors").read_bytes()
+    (run.path / "fold_1").mkdir()
+    (run.path / "fold_1/weights.safetensors").write_bytes(weights)
+    write_image(tmp_path / "in/scan.nii.gz", two_balls(0)[0], RAS_1MM)
+    (report,) = predict(run, [tmp_path / "in"], tmp_path / "out", device="cpu", folds=[1])["done"]
+    assert list(report["model"]["weights_sha256"]) == ["1"]
+
+
+def test_a_served_model_keeps_masks_of_one_name_apart_and_replaces_none(tmp_path: Path, run: RunFolder):
+    places = [tmp_path / f"{folder}/image.nii.gz" for folder in "ab"]
+    for place in places:
+        write_image(place, two_balls(0)[0], RAS_1MM)
+    answer = load(run.path)
+    table = {"path": [str(place) for place in places]}
+    masks = answer(table, {"out": str(tmp_path / "masks")})
+    assert len({str(mask) for mask in masks}) == 2
+    assert all(Path(str(mask)).is_file() for mask in masks)
+    with pytest.raises(DataError, match="is there already"):
+        answer(table, {"out": str(tmp_path / "masks")})
+    assert [mask.shape for mask in answer(table, {})] == [(22, 24, 20)] * 2
+
+
+def replace_plan(run: RunFolder, **changes: object) -> RunFolder:
+    """Return the run with another plan and fresh weights for it."""
+    other = plan().model_copy(update=changes)
+    write_yaml(run.path / "plan.yaml", other.model_dump(mode="json"))
+    torch.manual_seed(10)
+    save_weights(run.path / "fold_0/weights.safetensors", make_network(other, run.recipe).state_dict(), {})
+    return RunFolder.open(run.path)

@@ -4,11 +4,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from medunet.errors import DataError
-from medunet.workflows.prepare import prepare
+from medunet.workflows.prepare import prepare, survey
 from tests.phantoms import card, msd_folder, recipe
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +104,23 @@ def test_a_full_disk_ends_the_preparation_instead_of_dropping_cases(
     with pytest.raises(DataError, match=r"case_0\d cannot be written \(No space left on device\)"):
         prepare(recipe(), card(), msd_folder(tmp_path / "data", 4), tmp_path, "cpu")
     assert not list((tmp_path / "cache/cases").iterdir())
+
+
+def test_a_link_to_nothing_costs_only_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = msd_folder(tmp_path / "data", 4)
+    mask = data / "labelsTr/case_02.nii.gz"
+    mask.unlink()
+    mask.symlink_to(tmp_path / "not_fetched")
+    found = survey(card(), data, tmp_path / "cache")
+    assert set(found.fingerprints) == {"case_00", "case_01", "case_03"}
+    assert "case_02" in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_now_ends_the_preparation_instead_of_dropping_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = msd_folder(tmp_path / "data", 4)
+    memory = SimpleNamespace(available=1000, total=10**12)
+    monkeypatch.setattr("medunet.io.limits.psutil.virtual_memory", lambda: memory)
+    with pytest.raises(DataError, match="GB of memory"):
+        survey(card(), data, tmp_path / "cache")
