@@ -215,9 +215,9 @@ def test_every_network_can_be_slid(name: str, dims: int) -> None:
         dims=dims,
         inputs=2,
         outputs=3,
-        strides=((1,) * dims, (2,) * dims),
-        kernels=((3,) * dims,) * 2,
-        features=(4, 6),
+        strides=((1,) * dims, (2,) * dims, (2,) * dims),
+        kernels=((3,) * dims,) * 3,
+        features=(4, 6, 8),
         deep_supervision=True,
     ).train()
     shape = (11, 17, 9)[:dims]
