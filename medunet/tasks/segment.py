@@ -22,6 +22,8 @@ from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError, DataError
 from medunet.inference.window import predict_labels
 from medunet.io.volume import Volume
+from medunet.metrics.measures import dice
+from medunet.metrics.pair import pairs
 
 
 def make_network(plan: Plan, recipe: Recipe) -> nn.Module:
@@ -67,21 +69,21 @@ class ValidationScore:
     device: torch.device
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Return `score` (mean over labels) and `dice_NAME`; a label absent from all cases is left out."""
-        overlap, total = np.zeros(self.plan.outputs), np.zeros(self.plan.outputs)
-        for entry in self.entries:
-            truth = np.asarray(entry.mask)
-            image = torch.from_numpy(np.asarray(entry.image, np.float32))
-            found = predict_outputs([network], image, self.plan, self.recipe, truth.shape, self.device)
-            for output in range(1, self.plan.outputs):
-                overlap[output] += 2 * np.count_nonzero((found == output) & (truth == output))
-                total[output] += np.count_nonzero(found == output) + np.count_nonzero(truth == output)
-        scores = {
-            f"dice_{name}": float(overlap[i + 1] / total[i + 1])
-            for i, name in enumerate(self.names)
-            if total[i + 1]
-        }
+        """Return `score` (mean over labels) and `dice_NAME`: means over cases, as `metrics` counts them.
+
+        A label that is in neither mask of any case is left out.
+        """
+        rows = [self._dice(network, entry) for entry in self.entries]
+        columns = zip(self.names, zip(*rows, strict=True), strict=True)
+        scores = {f"dice_{name}": float(np.nanmean(c)) for name, c in columns if not np.isnan(c).all()}
         return {"score": float(np.mean(list(scores.values()))) if scores else 0.0, **scores}
+
+    def _dice(self, network: nn.Module, entry: Entry) -> list[float]:
+        truth = np.asarray(entry.mask)
+        image = torch.from_numpy(np.asarray(entry.image, np.float32))
+        found = predict_outputs([network], image, self.plan, self.recipe, truth.shape, self.device)
+        labels = range(1, self.plan.outputs)
+        return [dice.measure(pair) for pair in pairs(truth, found, labels, self.plan.spacing_mm)]
 
 
 def predict_outputs(
