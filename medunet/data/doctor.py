@@ -17,7 +17,7 @@ from medunet.data.findings import Finding
 from medunet.errors import DataError
 from medunet.geometry import axis_skew
 from medunet.io.check import corner_gap_mm, same_grid
-from medunet.io.formats import files_of, layout_of, stored_of
+from medunet.io.formats import layout_of, source_of, stored_of
 from medunet.io.labels import to_labels
 from medunet.io.limits import SHEAR_LIMIT
 from medunet.io.read import Source, read_image
@@ -132,8 +132,7 @@ def _image(subject: Subject, rules: Rules) -> Volume:
 
 
 def _layout(source: Path | Source) -> Layout:
-    files = source.files if isinstance(source, Source) else files_of(source)
-    return layout_of(files, any_grid=True)
+    return layout_of(source if isinstance(source, Source) else source_of(source), any_grid=True)
 
 
 def _remarks(path: Path, image: Volume) -> list[Finding]:
@@ -163,7 +162,7 @@ def _facts(image: Volume) -> Facts:
 def _mask(path: Path, image: Volume | None, rules: Rules) -> tuple[list[Finding], tuple[int, ...] | None]:
     """Return the findings on a mask, and the labels it holds."""
     try:
-        stored = stored_of(files_of(path), pixel_mm=rules.pixel_mm, any_grid=True, indices=True)
+        stored = stored_of(source_of(path), pixel_mm=rules.pixel_mm, any_grid=True, indices=True)
         if image is not None and _looks_swapped(stored.array, image.array, rules):
             told = "the mask holds many grey values and the image few whole numbers"
             return [Finding.of("swapped", path, told)], None

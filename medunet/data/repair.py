@@ -16,7 +16,7 @@ from medunet.errors import DataError
 from medunet.geometry import Affine, axis_skew, mm_to_voxel, spacing_of, voxel_to_mm
 from medunet.io.check import TOLERANCE_VOXELS, corner_gap_mm
 from medunet.io.find import Source, stem_of
-from medunet.io.formats import files_of, stored_of
+from medunet.io.formats import source_of, stored_of
 from medunet.io.limits import SHEAR_LIMIT
 from medunet.io.stored import Stored
 from medunet.io.volume import Array
@@ -81,7 +81,7 @@ def repair(case: Examined, place: Callable[[Path], Path]) -> list[Repair]:
 
 def repair_image(path: Path, place: Callable[[Path], Path]) -> Repair | None:
     """Write a copy with finite values, right-angled axes and a fitting name; None where nothing is wrong."""
-    stored = stored_of(files_of(path), any_grid=True)
+    stored = stored_of(source_of(path), any_grid=True)
     array, done = stored.array, []
     finite = np.isfinite(array)
     if not finite.all():
@@ -94,12 +94,12 @@ def repair_image(path: Path, place: Callable[[Path], Path]) -> Repair | None:
 
 def repair_mask(path: Path, image: Path, place: Callable[[Path], Path]) -> Repair | None:
     """Write a copy of integers on the header of its image; None where nothing is wrong."""
-    stored = stored_of(files_of(path), any_grid=True, indices=True)
+    stored = stored_of(source_of(path), any_grid=True, indices=True)
     array, done = stored.array[..., :1], []
     if array.dtype.kind == "f":
         array = np.rint(array).astype(np.min_scalar_type(int(array.max())))
         done.append(f"stored as {array.dtype.name}")
-    like = stored_of(files_of(image), any_grid=True)
+    like = stored_of(source_of(image), any_grid=True)
     if _only_rounding(stored, like):
         stored = Stored(stored.array, like.layout, path)
         done.append("header of the image")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from medunet.io.dicom_headers import PARSE_ERRORS
+from medunet.io.dicom_file import PARSE_ERRORS
 
 NUMBERS = ("IS", "DS")  # value representations that hold numbers as text
 SHOWN = 3

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pydicom
-from pydicom import config as pydicom_config
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filebase import DicomBytesIO
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from medunet.errors import DataError
+from medunet.io.dicom_file import (
+    PARSE_ERRORS,
+    Extent,
+    first_line,
+    frame_groups,
+    read_header,
+    tags_of,
+    values_of,
+)
 from medunet.io.limits import MAX_VOXELS
 
-pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # what we use, we check ourselves
-LARGEST_INFLATED = 2**29  # bytes of a deflated data set
-PARSE_ERRORS = (
-    InvalidDicomError,
-    BytesLengthException,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-)
 FLAT = ("CR", "DX", "IO", "MG", "PX", "RF", "US", "XA")  # projections: pictures without a place in the body
-_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID",
-    "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
-    "SliceThickness", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
-    "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
+_TAGS = tags_of(
+    "SOPClassUID", "SOPInstanceUID", "Modality", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
+    "InstanceNumber", "FrameOfReferenceUID", "ImageType", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames",
+    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "BodyPartExamined",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
 _IMAGE_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
+
+
+Header = dict[str, Any]  # values by keyword
 
 
 class NotAnImageError(Exception):
@@ -59,10 +50,13 @@ class Slice:
 
     path: Path
     frame: int  # within the file
-    syntax: str
+    study: str
     series: str
     series_number: int
+    instance_number: int | None
     sop: str
+    place: str  # frame of reference
+    body_part: str
     modality: str
     image_type: tuple[str, ...]
     position_mm: tuple[float, ...] | None  # None for projections
@@ -77,110 +71,97 @@ class Slice:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    syntax: str = ""
+    pixels_at: Extent | None = None  # of all frames in the file, as stored; None where that is deflated
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """The direction from slice to slice, LPS; of a projection, z."""
+        cosines = self.orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        return np.cross(cosines[:3], cosines[3:])
+
+    @property
+    def origin(self) -> NDArray[np.float64]:
+        """The centre of the first voxel, LPS mm; of a projection, 0."""
+        return np.array(self.position_mm or (0.0, 0.0, 0.0))
 
 
 def read_slices(path: Path) -> list[Slice]:
     """Return the image planes of a file; NotAnImageError for reports, DataError for damaged files."""
     try:
-        dataset = read_dataset(path, _TAGS)
-        _check_is_image(dataset)
-        _check_pixels(path, dataset)
-        return list(_planes(path, dataset))
+        dataset, pixels_at = read_header(path, _TAGS)
+        header = values_of(dataset)
+        _check_is_image(header, dataset.file_meta)
+        _check_pixels(path, header)
+        syntax = str(dataset.file_meta.TransferSyntaxUID)
+        return [replace(plane, syntax=syntax, pixels_at=pixels_at) for plane in _planes(path, header)]
     except PARSE_ERRORS as error:
         raise DataError(
-            f"{path}: the DICOM header is damaged ({_short(error)}); fetch the file again"
+            f"{path}: the DICOM header is damaged ({first_line(error)}); fetch the file again"
         ) from error
 
 
-def read_dataset(path: Path, tags: list[str] | None = None) -> Dataset:
-    """Return the header (the tags asked for), or everything with pixels; deflated files within a bound."""
-    with path.open("rb") as stream:
-        bare = stream.read(132)[128:] != b"DICM"
-    if bare:
-        raise DataError(f"{path}: DICOM without preamble: how it is coded is not known; export it again")
-    meta = pydicom.filereader.read_file_meta_info(path)
-    if not meta.get("TransferSyntaxUID"):
-        raise DataError(
-            f"{path}: the DICOM file does not say how it is coded (no transfer syntax); export it again"
-        )
-    options: dict[str, Any] = {"specific_tags": tags, "stop_before_pixels": tags is not None}
-    if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(_inflated(path), **options)
-    return pydicom.dcmread(path, **options)
+def hashed(uid: str) -> str:
+    """Return a short name for a UID that is safe as a file name and tells nothing of the patient."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:16] if uid else ""
 
 
-def _inflated(path: Path) -> io.BytesIO:
-    """Return a deflated file as a plain one, never more than `LARGEST_INFLATED` bytes."""
-    with path.open("rb") as stream:
-        meta = pydicom.filereader._read_file_meta_info(_at_meta(stream))
-        unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-        body = unpack.decompress(stream.read(), LARGEST_INFLATED)
-    if unpack.unconsumed_tail:
-        raise DataError(
-            f"{path}: the deflated data set grows beyond {LARGEST_INFLATED >> 20} MiB; it is not read"
-        )
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    start = DicomBytesIO()
-    pydicom.filewriter.write_file_meta_info(start, meta, enforce_standard=False)
-    return io.BytesIO(b"\0" * 128 + b"DICM" + start.getvalue() + body)
-
-
-def _at_meta(stream: io.BufferedReader) -> io.BufferedReader:
-    stream.seek(132)
-    return stream
-
-
-def _check_is_image(dataset: Dataset) -> None:
-    modality = str(dataset.get("Modality") or "")
+def _check_is_image(header: Header, meta: Dataset) -> None:
+    modality = str(header.get("Modality") or "")
     if modality in ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "DOC", "ANN"):
         raise NotAnImageError(f"DICOM {modality}, not a scan")
-    missing = [tag for tag in _IMAGE_TAGS if dataset.get(tag) in (None, "")]
+    missing = [tag for tag in _IMAGE_TAGS if header.get(tag) in (None, "")]
     if missing:
-        kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", UID("")).name or "DICOM file")
+        kind = str(meta.get("MediaStorageSOPClassUID", UID("")).name or "DICOM file")
         if kind.endswith("Image Storage"):
             raise ValueError(f"{kind} without {', '.join(missing[:2])}: cut short")
         raise NotAnImageError(f"{kind} without pixels ({', '.join(missing[:2])} missing), not a scan")
 
 
-def _check_pixels(path: Path, dataset: Dataset) -> None:
-    samples, photometric = int(dataset.get("SamplesPerPixel") or 1), str(dataset.PhotometricInterpretation)
+def _check_pixels(path: Path, header: Header) -> None:
+    samples, photometric = int(header.get("SamplesPerPixel") or 1), str(header["PhotometricInterpretation"])
     if samples != 1 or not photometric.startswith("MONOCHROME"):
         raise DataError(
             f"{path}: a colour picture ({photometric}, {samples} samples per pixel); expected one grey value"
         )
-    bits, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
-    high = dataset.get("HighBit")
+    bits, stored = int(header["BitsAllocated"]), int(header.get("BitsStored") or header["BitsAllocated"])
+    high = header.get("HighBit")
     if bits not in (8, 16, 32) or not 1 <= stored <= bits or high not in (None, stored - 1):
         raise DataError(f"{path}: {stored} bits stored in {bits}, high bit {high}: not a layout that is read")
-    size = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
+    size = int(header["Rows"]), int(header["Columns"]), int(header.get("NumberOfFrames") or 1)
     if min(size) < 1 or size[0] * size[1] * size[2] > MAX_VOXELS:
         raise DataError(
             f"{path}: the header declares {' x '.join(map(str, size))} pixels; at most {MAX_VOXELS:.3g}"
         )
 
 
-def _planes(path: Path, dataset: Dataset) -> Iterator[Slice]:
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    shared = _first(dataset, "SharedFunctionalGroupsSequence")
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
+def _planes(path: Path, header: Header) -> Iterator[Slice]:
+    frames = int(header.get("NumberOfFrames") or 1)
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
     if frames > 1 and len(own) != frames:
         raise DataError(
             f"{path}: {frames} frames, but positions for {len(own)}: where they lie in the body is not known"
         )
     for frame in range(frames):
-        groups = [group for group in (own[frame] if own else None, shared) if group is not None]
-        yield _plane(path, dataset, frame, groups)
+        yield _plane(path, header, frame, frame_groups(header, frame))
 
 
-def _plane(path: Path, dataset: Dataset, frame: int, groups: list[Dataset]) -> Slice:
+def _plane(path: Path, header: Header, frame: int, groups: list[Dataset]) -> Slice:
     def value(keyword: str, sequence: str) -> Any:
         for group in groups:
             item = _first(group, sequence)
             if item is not None and item.get(keyword) not in (None, ""):
                 return item.get(keyword)
-        return dataset.get(keyword)
+        return header.get(keyword)
 
-    modality = str(dataset.get("Modality") or "")
+    modality = str(header.get("Modality") or "")
+    words = header.get("ImageType") or ()
+    kind = tuple(str(word).upper() for word in ([words] if isinstance(words, str) else words))
+    if "MOSAIC" in kind:
+        raise DataError(
+            f"{path}: a mosaic (all slices as tiles of one picture), which is not read; convert it with "
+            "dcm2niix, or export it as single slices or as an enhanced object"
+        )
     position = value("ImagePositionPatient", "PlanePositionSequence")
     orientation = value("ImageOrientationPatient", "PlaneOrientationSequence")
     if not position or not orientation:
@@ -190,33 +171,37 @@ def _plane(path: Path, dataset: Dataset, frame: int, groups: list[Dataset]) -> S
                 f"{path}: no {said}: where the image lies in the body is not known; export it again"
             )
         position = orientation = None
-    spacing = value("PixelSpacing", "PixelMeasuresSequence") or dataset.get("ImagerPixelSpacing")
+    spacing = value("PixelSpacing", "PixelMeasuresSequence") or header.get("ImagerPixelSpacing")
     if not spacing or len(spacing) != 2 or min(float(edge) for edge in spacing) <= 0:
         raise DataError(f"{path}: PixelSpacing is {spacing or 'missing'}; expected two lengths in mm above 0")
     slope = value("RescaleSlope", "PixelValueTransformationSequence")
     intercept = value("RescaleIntercept", "PixelValueTransformationSequence")
     thickness = value("SliceThickness", "PixelMeasuresSequence")
+    number = frame + 1 if groups else header.get("InstanceNumber")
     return Slice(
         path=path,
         frame=frame,
-        syntax=str(dataset.file_meta.TransferSyntaxUID),
-        series=str(dataset.get("SeriesInstanceUID") or ""),
-        series_number=int(dataset.get("SeriesNumber") or 0),
-        sop=str(dataset.get("SOPInstanceUID") or ""),
+        study=str(header.get("StudyInstanceUID") or ""),
+        series=str(header.get("SeriesInstanceUID") or ""),
+        series_number=int(header.get("SeriesNumber") or 0),
+        instance_number=None if number in (None, "") else int(number),
+        sop=str(header.get("SOPInstanceUID") or ""),
+        place=str(header.get("FrameOfReferenceUID") or ""),
+        body_part=str(header.get("BodyPartExamined") or "").upper(),
         modality=modality,
-        image_type=tuple(str(word) for word in dataset.get("ImageType") or ()),
+        image_type=kind,
         position_mm=_numbers(position, 3),
         orientation=_numbers(orientation, 6),
         spacing_mm=(float(spacing[0]), float(spacing[1])),
         thickness_mm=None if thickness in (None, "") else float(thickness),
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
+        rows=int(header["Rows"]),
+        columns=int(header["Columns"]),
         slope=1.0 if slope in (None, "") else float(slope),
         intercept=0.0 if intercept in (None, "") else float(intercept),
-        inverted=str(dataset.PhotometricInterpretation) == "MONOCHROME1",
-        bits_allocated=int(dataset.BitsAllocated),
-        bits_stored=int(dataset.get("BitsStored") or dataset.BitsAllocated),
-        signed=bool(int(dataset.PixelRepresentation)),
+        inverted=str(header["PhotometricInterpretation"]) == "MONOCHROME1",
+        bits_allocated=int(header["BitsAllocated"]),
+        bits_stored=int(header.get("BitsStored") or header["BitsAllocated"]),
+        signed=bool(int(header["PixelRepresentation"])),
     )
 
 
@@ -231,7 +216,3 @@ def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
 def _first(dataset: Dataset, sequence: str) -> Dataset | None:
     items = dataset.get(sequence)
     return items[0] if items else None
-
-
-def _short(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -11,10 +11,16 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from medunet.errors import DataError
-from medunet.io.dicom_headers import PARSE_ERRORS, Slice, read_dataset
+from medunet.io.dicom_file import PARSE_ERRORS, first_line, read_dataset
+from medunet.io.dicom_headers import Slice
 
 _PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
@@ -32,19 +38,25 @@ class Decoder:
 
     def values(self, plane: Slice) -> NDArray[np.float32]:
         """Return (rows, columns) of rescaled values, such as HU."""
-        stored = self._meant(plane, self._stored(plane))
-        if stored.shape != (plane.rows, plane.columns):
-            raise DataError(
-                f"{plane.path}: found pixels {stored.shape[::-1]}; expected {plane.columns} x {plane.rows}"
-            )
+        out = np.empty((plane.rows, plane.columns), np.float32)
+        self.into(out, plane)
+        return out
+
+    def into(self, out: NDArray[np.float32], plane: Slice) -> None:
+        """Write the rescaled values of a plane into (rows, columns)."""
         if plane.slope == 0 or not np.isfinite([plane.slope, plane.intercept]).all():
             raise DataError(
                 f"{plane.path}: RescaleSlope is {plane.slope:g}: no values follow from it; export it again"
             )
-        values = stored.astype(np.float32)
-        if (plane.slope, plane.intercept) != (1.0, 0.0):
-            values = values * np.float32(plane.slope) + np.float32(plane.intercept)
-        return np.asarray(values)
+        native = _native(plane)
+        stored = self._meant(plane, self._stored(plane) if native is None else native)
+        if stored.shape != out.shape:
+            raise DataError(
+                f"{plane.path}: found pixels {stored.shape[::-1]}; expected {plane.columns} x {plane.rows}"
+            )
+        np.multiply(stored, np.float32(plane.slope), out=out, casting="unsafe")
+        if plane.intercept:
+            out += np.float32(plane.intercept)
 
     def _stored(self, plane: Slice) -> NDArray[Any]:
         try:
@@ -59,7 +71,7 @@ class Decoder:
         except (*PARSE_ERRORS, RuntimeError) as error:
             if not self._dataset.file_meta.TransferSyntaxUID.is_encapsulated:
                 raise DataError(
-                    f"{plane.path}: the pixels are damaged or cut short ({_first_line(error)})"
+                    f"{plane.path}: the pixels are damaged or cut short ({first_line(error)})"
                 ) from error
             return _by_gdcm(self._dataset, plane, error)
 
@@ -69,6 +81,36 @@ class Decoder:
             return stored
         top = -1 if plane.signed else 2**plane.bits_stored - 1  # lowest + highest value
         return top - stored.astype(np.int64)
+
+
+def _native(plane: Slice) -> NDArray[Any] | None:
+    """Return uncompressed pixels straight from their place in the file; None where they are coded otherwise.
+
+    Only the stored bits count (DICOM PS3.5 8.1.1): others may hold anything.
+    """
+    if plane.pixels_at is None or plane.syntax not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        return None
+    first, length = plane.pixels_at
+    dtype = np.dtype(f"<{'i' if plane.signed else 'u'}{plane.bits_allocated // 8}")
+    count = plane.rows * plane.columns
+    start = plane.frame * count * dtype.itemsize
+    if start + count * dtype.itemsize > length:
+        raise DataError(
+            f"{plane.path}: the pixels are damaged or cut short ({length} bytes are declared for frame "
+            f"{plane.frame + 1} of {plane.columns} x {plane.rows})"
+        )
+    try:
+        pixels = np.fromfile(plane.path, dtype, count, offset=first + start)
+    except OSError as error:
+        raise DataError(f"{plane.path}: cannot be read ({error.strerror or error})") from error
+    if len(pixels) < count:
+        raise DataError(
+            f"{plane.path}: the pixels are damaged or cut short ({len(pixels)} of {count} are there)"
+        )
+    unused = plane.bits_allocated - plane.bits_stored
+    if unused:
+        pixels = (pixels << unused) >> unused
+    return pixels.reshape(plane.rows, plane.columns)
 
 
 def _by_gdcm(dataset: Dataset, plane: Slice, cause: BaseException) -> NDArray[Any]:
@@ -93,11 +135,6 @@ def _by_gdcm(dataset: Dataset, plane: Slice, cause: BaseException) -> NDArray[An
         except RuntimeError as error:
             raise DataError(
                 f"{plane.path}: the pixels cannot be decoded ({dataset.file_meta.TransferSyntaxUID.name}: "
-                f"{_first_line(cause)})"
+                f"{first_line(cause)})"
             ) from error
     return np.asarray(frames[plane.frame])
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

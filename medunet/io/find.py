@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from medunet.errors import DataError
 from medunet.io import dicom
 from medunet.io.sniff import kind_of
+from medunet.io.source import Skipped, Source
+
+__all__ = ["ENDINGS", "Listing", "Skipped", "Source", "find_images", "stem_of", "told_apart"]
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One image to read: a file, or the slices of one DICOM series."""
-
-    path: Path  # the file; the folder of a series
-    files: tuple[Path, ...]
-    name: str  # for outputs, told apart within one listing
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A path that is no readable image, and why."""
-
-    path: Path
-    reason: str
 
 
 class Listing(NamedTuple):
@@ -97,11 +83,9 @@ def _sort_in(files: list[Path], sources: list[Source], skipped: list[Skipped]) -
         else:
             sources.append(Source(file, (file,), stem_of(file)))
     if slices:
-        found, left = dicom.series_of(slices)
-        for name, members in found:
-            path = members[0] if len(members) == 1 else members[0].parent
-            sources.append(Source(path, members, name))
-        skipped += [Skipped(file, reason) for file, reason in left]
+        found, left = dicom.sources_of(slices)
+        sources += found
+        skipped += left
 
 
 def _belongs(file: Path) -> bool:

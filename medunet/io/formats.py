@@ -6,48 +6,53 @@ from pathlib import Path
 
 from medunet.errors import DataError
 from medunet.io import dicom, itk, nifti, raster
+from medunet.io.dicom_geometry import Irregular
 from medunet.io.sniff import kind_of
+from medunet.io.source import Source
 from medunet.io.stored import Layout, Stored
 
 HEADERS = (".mhd", ".nhdr", ".mha", ".nrrd")  # endings of files whose voxels may lie beside them
 RASTER = ("png", "jpeg", "tiff")
 
 
-def layout_of(files: tuple[Path, ...], *, pixel_mm: float | None = None, any_grid: bool = False) -> Layout:
-    """Return what the header of one source declares; several files are the slices of one DICOM series."""
-    kind = "dicom" if len(files) > 1 else kind_of(files[0])
+def layout_of(source: Source, *, pixel_mm: float | None = None, any_grid: bool = False) -> Layout:
+    """Return what the header of one source declares."""
+    kind = "dicom" if source.slices else kind_of(source.path)
     if kind == "dicom":
-        return dicom.read_layout(files, any_grid=any_grid)
-    path = files[0]
+        return dicom.read_layout(source, any_grid=any_grid)
     if kind == "nifti":
-        return nifti.read_layout(path, any_grid=any_grid)
+        return nifti.read_layout(source.path, any_grid=any_grid)
     if kind in RASTER:
-        return raster.read_layout(path, kind, pixel_mm=pixel_mm)
-    return itk.read_layout(path, kind, any_grid=any_grid)
+        return raster.read_layout(source.path, kind, pixel_mm=pixel_mm)
+    return itk.read_layout(source.path, kind, any_grid=any_grid)
 
 
 def stored_of(
-    files: tuple[Path, ...], *, pixel_mm: float | None = None, any_grid: bool = False, indices: bool = False
+    source: Source,
+    *,
+    pixel_mm: float | None = None,
+    any_grid: bool = False,
+    indices: bool = False,
+    irregular: Irregular = "error",
 ) -> Stored:
     """Return the voxels of one source in its own axis order and data type."""
-    kind = "dicom" if len(files) > 1 else kind_of(files[0])
+    kind = "dicom" if source.slices else kind_of(source.path)
     if kind == "dicom":
-        return dicom.read_stored(files, any_grid=any_grid)
-    path = files[0]
+        return dicom.read_stored(source, any_grid=any_grid, irregular=irregular)
     if kind == "nifti":
-        return nifti.read_stored(path, any_grid=any_grid)
+        return nifti.read_stored(source.path, any_grid=any_grid)
     if kind in RASTER:
-        return raster.read_stored(path, kind, pixel_mm=pixel_mm, indices=indices)
-    return itk.read_stored(path, kind, any_grid=any_grid)
+        return raster.read_stored(source.path, kind, pixel_mm=pixel_mm, indices=indices)
+    return itk.read_stored(source.path, kind, any_grid=any_grid)
 
 
-def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the files behind a path: the file, or the slices of the one series in a folder."""
+def source_of(path: Path) -> Source:
+    """Return the image behind a path: a file, or the one volume in a folder of DICOM files."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
-    if path.is_dir():
-        return dicom.only_series(path)
-    return (path,)
+    if path.is_dir() or kind_of(path) == "dicom":
+        return dicom.only_source(path)
+    return Source(path, (path,), path.name)
 
 
 def with_voxel_files(files: tuple[Path, ...]) -> tuple[Path, ...]:

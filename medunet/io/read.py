@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from medunet.config.card import MaskRule
 from medunet.errors import DataError
 from medunet.io.check import same_grid
+from medunet.io.dicom_geometry import Irregular
 from medunet.io.find import Listing, Skipped, Source, find_images
-from medunet.io.formats import files_of, layout_of, stored_of, with_voxel_files
+from medunet.io.formats import layout_of, source_of, stored_of, with_voxel_files
 from medunet.io.labels import to_labels
 from medunet.io.remarks import about_grid, about_values, replace_nonfinite
 from medunet.io.stored import Header, Stored
@@ -37,7 +38,6 @@ __all__ = [
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 CHUNK = 2**20
-BLOCK = 64  # voxels
 
 
 def read_image(
@@ -46,15 +46,18 @@ def read_image(
     channels: int = 1,
     pixel_mm: float | None = None,
     any_grid: bool = False,
+    irregular: Irregular = "error",
 ) -> Volume:
     """Return an image as float32 (channels, X, Y[, Z]) in RAS+; several paths are one channel each.
 
     pixel_mm is the edge of a pixel where the file does not say. any_grid lets sheared grids through, for
-    repairs only. DataError says what is wrong with the file and what to do.
+    repairs only. irregular says what becomes of tilted or unevenly spaced DICOM slices: `error`, `resample`
+    onto a right-angled grid (masks go back slice by slice), or the `longest` run of even gaps. DataError says
+    what is wrong with the file and what to do.
     """
     if isinstance(source, Path | Source):
-        return _one_image(source, channels, pixel_mm, any_grid)
-    parts = [_one_image(path, 1, pixel_mm, any_grid) for path in source]
+        return _one_image(source, channels, pixel_mm, any_grid, irregular)
+    parts = [_one_image(path, 1, pixel_mm, any_grid, irregular) for path in source]
     if len(parts) != channels:
         raise DataError(
             f"{list(map(str, source))}: found {len(parts)} files; expected {channels}, one per channel"
@@ -80,7 +83,7 @@ def read_mask(
 
     labels are the numbers a card knows besides 0; None accepts 0 to 255. DataError names unknown values.
     """
-    stored = stored_of(_files(path), indices=True)
+    stored = stored_of(_source(path), indices=True)
     if stored.layout.format == "dicom":
         raise DataError(
             f"{stored.path}: masks are not read from DICOM; expected NIfTI, NRRD, MetaImage, PNG or TIFF"
@@ -89,22 +92,28 @@ def read_mask(
         raise DataError(f"{stored.path}: the mask is in colour; expected one whole number per voxel")
     grid = stored.layout.grid
     array = to_labels(stored.path, stored.array[..., 0], rule, labels)
-    return _volume(stored, grid, _contiguous(grid.to_ras(array)), list(stored.layout.warnings))
+    return _volume(stored, grid, _in_memory_order([grid.to_ras(array)])[0], list(stored.layout.warnings))
 
 
 def read_header(source: Path | Source) -> Header:
     """Return shape, spacing and affine in RAS+ order without reading voxels."""
-    return layout_of(_files(source)).to_header()
+    return layout_of(_source(source)).to_header()
 
 
 def content_hash(source: Path | Source) -> str:
     """Return the SHA-256 of a file; of a series or a header with its voxel file, over their sorted sums."""
-    sums = sorted(_file_hash(file) for file in with_voxel_files(_files(source)))
+    if isinstance(source, Path) and source.is_file():
+        source = Source(source, (source,), source.name)
+    known = _source(source)
+    sums = sorted(_file_hash(file) for file in with_voxel_files(known.files))
+    frames = [plane.frame for plane in known.slices]
+    if len(known.files) == 1 and sorted(frames) != list(range(len(frames))):
+        sums.append(str(frames))  # one of several volumes in a file
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
-def _files(source: Path | Source) -> tuple[Path, ...]:
-    return source.files if isinstance(source, Source) else files_of(source)
+def _source(source: Path | Source) -> Source:
+    return source if isinstance(source, Source) else source_of(source)
 
 
 def _file_hash(path: Path) -> str:
@@ -118,19 +127,21 @@ def _file_hash(path: Path) -> str:
     return sha.hexdigest()
 
 
-def _one_image(source: Path | Source, channels: int, pixel_mm: float | None, any_grid: bool) -> Volume:
-    stored = stored_of(_files(source), pixel_mm=pixel_mm, any_grid=any_grid)
+def _one_image(
+    source: Path | Source, channels: int, pixel_mm: float | None, any_grid: bool, irregular: Irregular
+) -> Volume:
+    stored = stored_of(_source(source), pixel_mm=pixel_mm, any_grid=any_grid, irregular=irregular)
     layout = stored.layout
     grid = layout.grid
     warnings = [*layout.warnings, *about_grid(layout.shape, layout.to_header().spacing_mm)]
     image = _float(stored.array)
     if max(layout.shape) == 1:
         raise DataError(f"{stored.path}: the image is a single voxel; expected a scan or picture")
-    warnings += [*replace_nonfinite(stored.path, image), *about_values(stored.array, image)]
+    if layout.format != "dicom":  # whole numbers with a finite slope
+        warnings += replace_nonfinite(stored.path, image)
+    warnings += about_values(stored.array, image)
     image, said = _with_channels(stored, image, channels)
-    turned = np.empty((channels, *layout.to_header().shape), np.float32)
-    for channel in range(channels):
-        _copy_blocks(grid.to_ras(image[..., channel]), turned[channel])
+    turned = _in_memory_order([grid.to_ras(image[..., channel]) for channel in range(channels)])
     path = source.path if isinstance(source, Source) else source
     return _volume(Stored(stored.array, layout, path), grid, turned, [*warnings, *said])
 
@@ -174,18 +185,19 @@ def _with_channels(
     )
 
 
-def _contiguous(array: Array) -> Array:
-    out = np.empty(array.shape, array.dtype)
-    _copy_blocks(array, out)
-    return out
+def _in_memory_order(views: Sequence[Array]) -> Array:
+    """Return views of one shape as one array (C, *shape); axes keep their order in memory, which is fast.
 
-
-def _copy_blocks(source: Array, target: Array) -> None:
-    """Copy an array into another block by block: much faster than at once where their axis orders differ."""
-    for start in range(0, source.shape[0], BLOCK):
-        rows = slice(start, start + BLOCK)
-        for first in range(0, source.shape[-1], BLOCK):
-            target[rows, ..., first : first + BLOCK] = source[rows, ..., first : first + BLOCK]
+    All strides of the result are positive, as torch needs.
+    """
+    if len(views) == 1 and min(views[0].strides) > 0:
+        return views[0][None]
+    order = np.argsort([-abs(stride) for stride in views[0].strides], kind="stable")
+    out = np.empty((len(views), *(views[0].shape[axis] for axis in order)), views[0].dtype)
+    for view, place in zip(views, out, strict=True):
+        place[...] = np.transpose(view, order)
+    back = np.argsort(order)
+    return np.transpose(out, (0, *(axis + 1 for axis in back)))
 
 
 def _grey(array: Array) -> bool:

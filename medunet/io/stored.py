@@ -35,21 +35,18 @@ class Layout:
     warnings: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     header_affine: Affine | None = None  # see Grid
+    planes: Grid | None = None  # replaces the grid of shape and affine: planes that are resampled
 
     @property
     def grid(self) -> Grid:
         """The grid of the file."""
-        return Grid.of(self.shape, self.affine, self.header_affine)
+        return self.planes or Grid.of(self.shape, self.affine, self.header_affine)
 
     def to_header(self) -> Header:
         """Return the same facts for the array as it will be read, in RAS+ order."""
         grid = self.grid
         affine = grid.ras_affine
-        axes = [int(axis) for axis in grid.orientation[:, 0]]
-        shape = [0] * len(self.shape)
-        for stored, ras in enumerate(axes):
-            shape[ras] = self.shape[stored]
-        return Header(tuple(shape), spacing_of(affine), affine, self.channels, self.dtype, self.format)
+        return Header(grid.ras_shape, spacing_of(affine), affine, self.channels, self.dtype, self.format)
 
 
 @dataclass(frozen=True)

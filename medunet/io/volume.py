@@ -42,6 +42,14 @@ class Grid:
         return np.asarray(apply_orientation(array, ornt_transform(RAS, self.orientation)))
 
     @property
+    def ras_shape(self) -> tuple[int, ...]:
+        """The spatial shape of the array after `to_ras`."""
+        shape = [0] * len(self.shape)
+        for stored, ras in enumerate(self.orientation[:, 0]):
+            shape[int(ras)] = self.shape[stored]
+        return tuple(shape)
+
+    @property
     def ras_affine(self) -> Affine:
         """The affine of the array after `to_ras`."""
         if len(self.shape) != 3:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medunet.errors import DataError
-from medunet.io.formats import files_of, layout_of, stored_of
+from medunet.io.formats import layout_of, source_of, stored_of
 from medunet.io.stored import Layout
 from medunet.io.write import write_image
 
@@ -17,7 +17,7 @@ def test_layout_and_voxels_agree_in_every_format(
 ) -> None:
     if name != "ct":
         write_image(tmp_path / name, *scan)
-    files = files_of(tmp_path / name)
+    files = source_of(tmp_path / name)
     layout, stored = layout_of(files), stored_of(files)
     assert stored.array.shape == (*layout.shape, layout.channels)
     assert np.array_equal(stored.layout.affine, layout.affine)
@@ -37,4 +37,4 @@ def test_a_header_is_in_ras_order_whatever_the_file_order() -> None:
 def test_a_folder_without_a_series_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=r"no DICOM scan \(0 DICOM and 1 other files\)"):
-        files_of(tmp_path)
+        source_of(tmp_path)
