@@ -26,10 +26,13 @@ def sources_of(files: Iterable[Path]) -> tuple[list[Source], list[Skipped]]:
     Where a series holds a scan, its localizers are left out with a remark.
     """
     planes, left = _headers(files)
+    damaged = sum(not entry.reason.startswith(NOT_A_SCAN) for entry in left)
+    lost = (f"{damaged} DICOM files beside it cannot be read: slices may be missing",) * bool(damaged)
     series = split(planes)
     found: list[Source] = []
     for parts in series.values():
         kept, said = _without_localizers(parts)
+        said = (*lost, *said)
         found += [_source(part, said, several=len(series) > 1) for part in kept]
     return found, left
 

@@ -29,6 +29,11 @@ class PlaneGrid(Grid):
     origins: Vector | None = None
     even: bool = True
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether `affine` says exactly where each voxel lies."""
+        return self.even
+
     @cached_property
     def _places(self) -> tuple[Vector, Vector, Vector]:
         """Columns, rows and heights (planes,) of the first voxels, from the corner of the right-angled grid.

@@ -42,6 +42,11 @@ class Grid:
         return np.asarray(apply_orientation(array, ornt_transform(RAS, self.orientation)))
 
     @property
+    def is_affine(self) -> bool:
+        """Whether `affine` says exactly where each voxel lies."""
+        return True
+
+    @property
     def ras_shape(self) -> tuple[int, ...]:
         """The spatial shape of the array after `to_ras`."""
         shape = [0] * len(self.shape)

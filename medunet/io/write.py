@@ -27,11 +27,16 @@ GZIP_LEVEL = 1  # masks shrink well at any level; images gain little from more
 def write_mask(path: Path, array: Array, like: Volume) -> None:
     """Write a mask (X, Y[, Z]) of whole numbers, RAS+ as `like`, on the grid and axis order of like's file.
 
-    The type is the smallest unsigned one that holds the largest label; the format follows the ending.
+    The type is the smallest unsigned one that holds the largest label; the format follows the ending. Planes
+    at uneven distances fit no such file: their mask lies on the right-angled grid they were resampled to.
     """
     if array.shape != like.shape:
         raise DataError(f"{path}: the mask has the shape {array.shape}; expected {like.shape} as {like.path}")
-    stored = np.ascontiguousarray(like.grid.from_ras(_smallest(path, array)))
+    mask = _smallest(path, array)
+    if not like.grid.is_affine:
+        _write(path, np.ascontiguousarray(mask), like.affine)
+        return
+    stored = np.ascontiguousarray(like.grid.from_ras(mask))
     _write(path, stored, like.grid.affine, like.grid.header_affine)
 
 

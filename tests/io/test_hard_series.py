@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -16,6 +17,7 @@ from medunet.errors import DataError
 from medunet.io.dicom_planes import PlaneGrid
 from medunet.io.read import find_images, read_image
 from medunet.io.volume import Volume
+from medunet.io.write import write_mask
 from tests.io.hard_series import SYNTAXES, Series, copy, enhanced, save, store, truth, with_syntax
 
 Case = Callable[[Path], Any]
@@ -364,6 +366,28 @@ def test_resampled_where_that_is_asked_and_back_slice_by_slice(name: str, tmp_pa
     for index, origin in enumerate(volume.grid.origins):
         place = (origin + voxels @ axes.T) * (-1, -1, 1)
         assert np.abs(back[..., index] - truth(place)).max() <= slope
+
+
+@pytest.mark.parametrize("name", ["gantry tilt", "uneven gaps"])
+def test_a_mask_of_resampled_planes_is_written_where_it_belongs(name: str, tmp_path: Path) -> None:
+    RESAMPLED[name][0](tmp_path / "s")
+    volume = read_image(tmp_path / "s", irregular="resample")
+    write_mask(tmp_path / "mask.nii.gz", np.rint(volume.array[0]).astype(np.int16), volume)
+    image = nib.load(tmp_path / "mask.nii.gz")
+    voxels = np.argwhere(np.asarray(image.dataobj) > 0)
+    places = voxels @ image.affine[:3, :3].T + image.affine[:3, 3]
+    values = np.asarray(image.dataobj)[tuple(voxels.T)]
+    inside = covered(places, volume.grid)
+    slope = 2 * 0.8 + 3 * 1.5 + 5 * 2.5
+    assert np.abs(values - truth(places * (-1, -1, 1)))[inside].max() <= slope / 2 + 1
+    assert image.shape == (volume.grid.shape if name == "gantry tilt" else volume.shape)
+
+
+def test_a_file_that_cannot_be_read_is_told_beside_what_was_read(tmp_path: Path) -> None:
+    REFUSED["last file cut in its header"][0](tmp_path / "s")
+    sources, skipped = find_images([tmp_path / "s"])
+    assert len(skipped) == 1
+    assert any("slices may be missing" in text for text in read_image(sources[0]).warnings)
 
 
 def test_the_longest_even_run_is_read_where_that_is_asked(tmp_path: Path) -> None:
