@@ -3,8 +3,8 @@
     pip install dcm2niix highdicom
     python -m benchmarks.readers
 
-The series are those of tests/io/hard_series.py: every voxel tells its own place, so a volume is right when its
-voxels agree with its affine. A reader that is not installed is left out. Prints a Markdown table.
+The series are those of tests/io/hard_series.py: every voxel tells its own place, so a volume is right when
+its voxels agree with its affine. A reader that is not installed is left out. Prints a Markdown table.
 """
 
 from __future__ import annotations
