@@ -209,7 +209,7 @@ def predict(  # noqa: PLR0913  one parameter an option
 
 
 @app.command()
-def deidentify(
+def deidentify(  # noqa: PLR0913  one parameter an option
     inputs: Annotated[list[Path], typer.Argument(help="Folders with DICOM files, or files.")],
     out: Annotated[Path, typer.Option(help="Where the files for research go.")],
     key: Annotated[Path, typer.Option(help="The project's secret; made where there is none. Keep it safe.")],
@@ -223,12 +223,17 @@ def deidentify(
         list[str] | None,
         typer.Option(metavar="CREATOR,GROUP,ELEMENT", help="A private number to keep; may be repeated."),
     ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Short names of quarantined files or series to let through."),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Make DICOM fit for research: names, dates, UIDs and private data go, scans and their links stay."""
     from medunet.workflows import deidentify as work
 
-    how: dict[str, Any] = {"mapping": mapping, "keep_characteristics": keep_characteristics}
+    how: dict[str, Any] = {"mapping": mapping, "reviewed": reviewed}
+    how["keep_characteristics"] = keep_characteristics
     result = work.deidentify(inputs, out, key_file=key, keep_private=keep_private or (), **how)
     _finish(result, json_file, failed=bool(result["failed"]))
 

@@ -39,7 +39,7 @@ Work = Callable[[Path], Outcome]
 Finished = Iterator[tuple[Path, Outcome]]
 
 
-def deidentify(
+def deidentify(  # noqa: PLR0913 - the one entrance; everything after the folder is a keyword
     inputs: Sequence[Path],
     out: Path,
     *,
@@ -47,17 +47,20 @@ def deidentify(
     mapping: Path | None = None,
     keep_characteristics: bool = False,
     keep_private: Sequence[str] = (),
+    reviewed: Path | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """De-identify every DICOM file below `inputs` into `out`; return counts and what was left out, and why.
 
-    The key file is made where there is none. `mapping` gets the table old -> new, for its owner only.
+    The key file is made where there is none. `mapping` gets the table old -> new, for its owner only;
+    `reviewed` names the files and series that leave quarantine, for a person has looked at them.
     ConfigError where a path or option is wrong; a damaged file costs only itself.
     """
     _check_paths(inputs, out)
     if mapping is not None:
         check_apart("--mapping", mapping, (out,))
-    options = Options(keep_characteristics, tuple(_private_tag(text) for text in keep_private))
+    private = tuple(_private_tag(text) for text in keep_private)
+    options = Options(keep_characteristics, private, _released(reviewed))
     key = open_key(key_file, (out, *(path for path in inputs if path.is_dir())))
     settings = _settle(out, key, options)
     files = _files(inputs)
@@ -96,8 +99,9 @@ class _Tally:
             state, reason = "failed", "another file with the same SOPInstanceUID was written at the same time"
         self.counts[state] += 1
         if state in self.left:
-            said = {"file": study_key(self.key, str(path.resolve())), "patient": outcome.patient}
-            self.left[state].append({**said, "reason": reason})
+            file = study_key(self.key, str(path.resolve()))
+            whose = {"patient": outcome.patient, "series": outcome.series}
+            self.left[state].append({"file": file, **whose, "reason": reason})
         if state in ("written", "unchanged"):
             self.names.add(outcome.name)
             self.labels.update(outcome.labels)
@@ -148,6 +152,19 @@ def _private_tag(text: str) -> PrivateTag:
             "digits and the last two digits of the element, such as 'SIEMENS MR HEADER,0019,0C'."
         )
     return PrivateTag(found[1].strip(), int(found[2], 16), int(found[3], 16))
+
+
+def _released(reviewed: Path | None) -> frozenset[str]:
+    """Return the short names of files and series in a list that a person made after looking at them."""
+    if reviewed is None:
+        return frozenset()
+    words = reviewed.read_text(encoding="utf-8").split()
+    if wrong := [word for word in words if not re.fullmatch(r"[0-9a-f]{12}", word)]:
+        raise ConfigError(
+            f"--reviewed {reviewed}: '{wrong[0]}' is no short name of a file or series; expected words of "
+            f"12 hexadecimal digits, as {REPORT} names them."
+        )
+    return frozenset(words)
 
 
 def _settle(out: Path, key: bytes, options: Options) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from medunet.io.deid import keys
+from medunet.io.deid.anatomy import is_anatomy
 from medunet.io.deid.dates import TIME, shift_date, shift_datetime
 from medunet.io.deid.profile import CODES, FREE_TEXT, Action, action_for
 
@@ -63,6 +64,7 @@ class Options:
 
     keep_characteristics: bool = False  # sex, age, size and weight
     keep_private: tuple[PrivateTag, ...] = ()
+    reviewed: frozenset[str] = frozenset()  # short names of files and series that a person has released
 
 
 def identity_of(dataset: Dataset) -> str:
@@ -134,7 +136,21 @@ class _Cleaner:
         if action is Action.LABEL:
             return "removed" if self._names_someone(str(value)) else value
         if action is Action.CHECK:
-            return _checked(element, value)
+            return self._checked(element, value)
+        return value
+
+    def _checked(self, element: DataElement, value: Any) -> Any:
+        """Return a value that has the form of its kind; nothing in place of text that was smuggled in."""
+        form = _FORMS.get(element.VR)
+        if form is None:
+            return value
+        text = str(value)
+        if not form.fullmatch(text) or (element.VR in ("IS", "DS") and text.strip() in self.names):
+            return ""
+        if element.VR == "CS" and not _is_structural(element) and self._names_someone(text):
+            return "REMOVED"
+        if element.VR == "AS" and text[3] == "Y" and int(text[:3]) > OLDEST_TOLD:
+            return f"{OLDEST_TOLD + 1:03d}Y"
         return value
 
     def _uid(self, uid: str) -> str:
@@ -147,7 +163,7 @@ class _Cleaner:
 
     def _names_someone(self, label: str) -> bool:
         words = _WORDS.findall(label)
-        return any(word.lower() in self.names or (word.isdigit() and len(word) > 5) for word in words)
+        return any(word.lower() in self.names for word in words)
 
     def _private(self, element: DataElement) -> Action:
         textual = element.VR in FREE_TEXT or element.VR in ("UN", "SQ", "UI", "DA", "DT")
@@ -166,12 +182,14 @@ class _Cleaner:
 
 
 def _names_in(dataset: Dataset) -> frozenset[str]:
-    """Return the words of every name and patient number, in lower case."""
+    """Return the words of every name and patient number in lower case, but for parts of the body."""
     words: set[str] = set()
     for element in dataset.iterall():
         if element.VR == "PN" or element.keyword in ("PatientID", "OtherPatientIDs", "AccessionNumber"):
             words.update(word.lower() for word in _WORDS.findall(str(element.value)))
-    return frozenset(words)
+    return frozenset(
+        word for word in words if not is_anatomy(word) and not (word.isdigit() and len(word) < 6)
+    )
 
 
 def _values(element: DataElement) -> Iterable[Any]:
@@ -186,16 +204,9 @@ def _filled(vr: str) -> Any:
     return _FILLED.get(vr, "removed")
 
 
-def _checked(element: DataElement, value: Any) -> Any:
-    """Return a value that has the form of its kind; nothing in place of text that was smuggled in."""
-    form = _FORMS.get(element.VR)
-    if form is None:
-        return value
-    if not form.fullmatch(str(value)):
-        return ""
-    if element.VR == "AS" and value[3] == "Y" and int(value[:3]) > OLDEST_TOLD:
-        return f"{OLDEST_TOLD + 1:03d}Y"
-    return value
+def _is_structural(element: DataElement) -> bool:
+    """Tell a coded word without which the file cannot be read."""
+    return element.tag.group == 0x0028 or element.keyword in ("SpecificCharacterSet", "Modality")
 
 
 def _drop_local_codes(dataset: Dataset) -> None:

@@ -46,10 +46,11 @@ SAYS_NOTHING = _set(
     unknown none null patient phantom test case no name not given"""
 )
 WORD = re.compile(r"[^\W_]+")
-SHORTEST_NAME, SHORTEST_TEXT, SHORTEST_RUN = 3, 4, 8
-_LONG_NUMBER = re.compile(r"\d(?:[\d /-]{4,}\d)")
+SHORTEST_NAME, SHORTEST_TEXT, SHORTEST_RUN = 2, 4, 8
+_LONG_NUMBER = re.compile(r"(?<![\w.])\+?\d[\d /-]{4,}\d(?![\w.])")  # telephones, patient numbers in text
+_MEASURE = re.compile(r"[-+\d.eE\\ ]*")  # what scanners write as text into private attributes
 _RUNS = re.compile(rb"[ -~]{%d,}" % SHORTEST_RUN)
-_PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
+_TECHNICAL_BULK = re.compile(r".*PixelData|.*LookupTableData|LUTData|ICCProfile")
 
 
 @dataclass
@@ -79,15 +80,16 @@ def needles_of(original: Dataset) -> Needles:
     """Return what identifies the patient, persons and places in an original data set."""
     found = Needles()
     for path, element in walk(original):
-        if not element.is_empty and element.VR != "SQ":
-            _collect(found, path, element)
+        _collect(found, path, element)
     found.runs.update(_printable(getattr(original, "preamble", None) or b""))
     found.texts -= SAYS_NOTHING | found.names
     return found
 
 
 def values_of(element: DataElement) -> list[str]:
-    """Return the values of an element as text."""
+    """Return the values of an element as text; none of a sequence or an empty element."""
+    if element.is_empty or element.VR == "SQ":
+        return []
     return [str(value).strip(" \0") for value in (element.value if element.VM > 1 else [element.value])]
 
 
@@ -103,19 +105,21 @@ def _collect(found: Needles, path: Path, element: DataElement) -> None:
     elif element.keyword in NUMBERS_OF_PERSONS:
         found.names.update(text.lower() for text in values if len(text) >= SHORTEST_NAME)
     elif isinstance(element.value, bytes):
-        found.runs.update(_printable(element.value) if element.keyword not in _PIXELS else ())
+        found.runs.update(() if _TECHNICAL_BULK.fullmatch(element.keyword) else _printable(element.value))
     elif element.keyword not in OF_THE_MACHINE:
         _collect_text(found, element, values)
 
 
 def _collect_text(found: Needles, element: DataElement, values: list[str]) -> None:
-    if element.VR not in TEXT:
-        hidden = element.tag.is_private or element.tag.group & 0xFF00 in (0x5000, 0x6000)
-        values = [value for value in values if hidden and len(value) >= SHORTEST_RUN]
+    if element.tag.is_private:
+        values = [value for value in values if value.isdigit() or not _MEASURE.fullmatch(value)]
+    elif element.VR not in TEXT:
+        return
     for value in values:
         lines = [line.strip() for line in value.lower().splitlines()]
         found.texts.update(line for line in lines if len(line) >= SHORTEST_TEXT)
-        found.names.update(_LONG_NUMBER.findall(value))
+        if not element.tag.is_private:
+            found.names.update(_LONG_NUMBER.findall(value))
 
 
 def _name_words(name: str) -> Iterator[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
 
 from medunet.errors import DataError
@@ -29,6 +32,7 @@ class Outcome:
     reason: str = ""
     name: str = ""  # of the output, relative to the folder
     patient: str = ""  # pseudonym
+    series: str = ""  # its short name
     head: bool = False  # a face can be rebuilt from such scans
     labels: tuple[str, ...] = ()  # names of structures that were kept: a person should look at them
     originals: tuple[tuple[str, str, str], ...] = ()  # (kind, old, new): secret
@@ -40,15 +44,27 @@ def deidentify_file(path: Path, out: Path, key: bytes, options: Options) -> Outc
         if not _is_dicom(path):
             meant = path.suffix.lower() in MEANT
             return Outcome("failed", "named like DICOM, but it is not") if meant else Outcome("skipped")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # warnings quote values
+        with _silent():
             return _deidentify(path, out, key, options)
     except DataError as error:
-        return Outcome("failed", str(error).replace(str(path), "the file"))
+        return Outcome("failed", str(error).replace(f"{path}: ", "").replace(str(path), "the file"))
     except OSError as error:
         return Outcome("failed", f"the file cannot be read ({error.strerror or 'cut short'})")
     except (*PARSE_ERRORS, LookupError, MemoryError) as error:
         return Outcome("failed", f"the DICOM file is damaged ({type(error).__name__}); fetch it again")
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what pydicom warns of and logs to itself: it quotes values."""
+    before = pydicom_config.logger.disabled
+    pydicom_config.logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        pydicom_config.logger.disabled = before
 
 
 def _is_dicom(path: Path) -> bool:
@@ -63,17 +79,19 @@ def _is_dicom(path: Path) -> bool:
 def _deidentify(path: Path, out: Path, key: bytes, options: Options) -> Outcome:
     dataset = read_dataset(path)
     for word in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not str(dataset.get(word) or dataset.file_meta.get(f"MediaStorage{word}") or ""):
+        if not str(dataset.get(word) or ""):
             raise DataError(f"the file names no {word}: where it belongs is not known; export it again")
     patient = keys.pseudonym(key, identity_of(dataset))
     head = shows_a_head(dataset)
-    if reason := reason_to_quarantine(dataset):
-        return Outcome("quarantined", reason, patient=patient)
+    series = keys.study_key(key, str(dataset.SeriesInstanceUID))
+    reviewed = options.reviewed & {series, keys.study_key(key, str(path.resolve()))}
+    if not reviewed and (reason := reason_to_quarantine(dataset)):
+        return Outcome("quarantined", reason, patient=patient, series=series)
     name, originals = _place(dataset, key), _originals(dataset, key)
     clean(dataset, key, options)
     state = _write(dataset, path, out / name, options)
     labels = {str(e.value) for e in dataset.iterall() if e.keyword in LABELS and not e.is_empty}
-    return Outcome(state, "", name, patient, head, tuple(sorted(labels)), originals)
+    return Outcome(state, "", name, patient, series, head, tuple(sorted(labels)), originals)
 
 
 def _place(dataset: Dataset, key: bytes) -> str:

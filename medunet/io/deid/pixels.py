@@ -15,7 +15,8 @@ from pydicom.uid import UID
 SECTIONS = frozenset({"CT", "MR", "PT", "NM"})
 PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX"})
 DRAWN = frozenset({"SEG", "RTDOSE"})  # pixels that are labels or doses
-NO_PICTURE = frozenset({"RTSTRUCT", "RTPLAN", "REG", "RWV", "KO", "SR"})
+REPORTS = frozenset({"SR", "KO"})
+NO_PICTURE = REPORTS | {"RTSTRUCT", "RTPLAN", "REG", "RWV"}
 MICROSCOPY = frozenset({"SM"})  # colour is normal here; the photograph of the label is not
 _PICTURED = frozenset(
     {"SECONDARY", "SCREEN", "SCREENSHOT", "SCREEN SHOT", "SCREEN SAVE", "LABEL", "OVERVIEW"}
@@ -49,7 +50,7 @@ def reason_to_quarantine(dataset: Dataset) -> str | None:
         return "a kind of object that only its maker knows"
     modality = str(dataset.get("Modality") or "")
     if modality in DRAWN or (modality in NO_PICTURE and "PixelData" not in dataset):
-        return "a report with free text" if _has_free_text(dataset) else None
+        return "a report with free text" if modality in REPORTS and _has_free_text(dataset) else None
     return _of_kind(dataset, modality) or _of_pixels(dataset, modality)
 
 

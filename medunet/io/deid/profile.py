@@ -103,7 +103,7 @@ def _unnamed(tag: BaseTag, vr: str) -> Action:
     if tag in CODES:
         return Action.CODE
     if vr in FREE_TEXT:
-        return Action.CHECK if tag in TECHNICAL else Action.EMPTY
+        return Action.LABEL if tag in TECHNICAL else Action.EMPTY
     if vr in BINARY:
         return Action.KEEP if tag in BULK else Action.REMOVE
     return Action.CHECK

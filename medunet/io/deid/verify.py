@@ -3,9 +3,10 @@
 The rule that keeps short and common words from false alarms:
 - A string of less than 6 characters must stand alone as a word in a text. Longer ones are found inside other
   words too (digits only alone), in every value and in the raw bytes of the whole file, whatever the case.
-- Names of persons and their numbers count everywhere. The one exception is a name that is also a term of
-  anatomy or a maker of machines, in a coded attribute: a patient called Brain does not forbid the code BRAIN.
-- Descriptions and comments do not count where an attribute describes the machine, a code or a label.
+- Names of persons and their numbers count everywhere. The one exception is a name that is also a part of
+  the body, in a code or label: a patient called Brain does not forbid BodyPartExamined BRAIN.
+- Descriptions and comments, names of two letters and numbers of less than 6 digits do not count where an
+  attribute describes the machine, a code or a label.
 - Dates count where the same attribute had them. Elsewhere a moved date may meet another one by chance.
 """
 
@@ -14,24 +15,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from functools import cache
 from pathlib import Path
 
 from pydicom.charset import python_encoding
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 
 from medunet.io.deid import needles
+from medunet.io.deid.anatomy import is_anatomy
 from medunet.io.deid.needles import OF_THE_MACHINE, TEXT, Needles, needles_of, values_of, walk
 from medunet.io.dicom_headers import read_dataset
 
 ALONE = 6  # shorter strings must stand alone
 OURS = frozenset({0x00120062, 0x00120063, 0x00120064})  # what the cleaner writes about itself
-_MAKERS = re.compile(
-    "siemens|healthineers|philips|general|electric|medical|systems|healthcare|toshiba|canon|hitachi|fujifilm|fuji"
-    "|agfa|kodak|hologic|carestream|varian|elekta|accuray|shimadzu|samsung|bruker|united|imaging|neusoft|mindray"
-)
 _NEVER = re.compile("PatientBirthDate|Private.*|.*ApplicationEntityTitle|.*PresentationAddress")
 _TEXTUAL = TEXT | {"PN", "CS", "AS", "IS", "DS", "UN"}
 _UIDS = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
@@ -48,6 +44,7 @@ def survivors(
     kept_private: (creator, group, last two digits of the element) that may stay.
     """
     wanted = needles_of(original)
+    wanted.texts -= {creator.lower() for creator, _, _ in kept_private}
     dataset = read_dataset(cleaned)
     excused: set[str] = set()
     found = [*_forbidden(dataset, kept_private), *_in_elements(dataset, wanted, excused)]
@@ -87,19 +84,21 @@ def _in_elements(dataset: Dataset, wanted: Needles, excused: set[str]) -> Iterat
     """Yield what is found in values; `excused` gathers the strings that may stand where they were found."""
     texts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path, element in walk(dataset):
-        if element.is_empty or OURS & set(path):
-            continue
-        if element.VR == "UI" and wanted.uids & set(values_of(element)):
+        values = values_of(element)
+        if OURS & set(path):
+            own = " ".join(values).lower()
+            excused |= {needle for needle in wanted.names | wanted.texts if needle in own}
+        elif element.VR == "UI" and wanted.uids & set(values):
             yield f"a UID in {_name(element)}"
         elif element.VR in ("DA", "DT"):
-            days = {needles.day_of(value) for value in values_of(element)} - {""}
+            days = {needles.day_of(value) for value in values} - {""}
             if days & wanted.dates.get(path, set()):
                 yield f"a date in {_name(element)}"
             excused |= days
         elif element.VR in _TEXTUAL:
-            texts[_name(element), element.VR].update(value.lower() for value in values_of(element))
-    for (name, vr), values in texts.items():
-        yield from _in_texts(name, vr, values, wanted, excused)
+            texts[_name(element), element.VR].update(value.lower() for value in values)
+    for (name, vr), found in texts.items():
+        yield from _in_texts(name, vr, found, wanted, excused)
 
 
 def _in_texts(name: str, vr: str, values: set[str], wanted: Needles, excused: set[str]) -> Iterator[str]:
@@ -127,13 +126,10 @@ def _holds(value: str, needle: str, vr: str) -> bool:
 
 def _may_stand(needle: str, name: str, vr: str, *, personal: bool) -> bool:
     """Tell whether a string found here says nothing about the patient."""
-    if not personal:
-        return name in OF_THE_MACHINE or vr in ("CS", "AS", "IS", "DS")
-    if name == "Manufacturer":
-        return _MAKERS.fullmatch(needle) is not None
-    if name == "CodeValue":
-        return needle.isdigit() and len(needle) < 8
-    return (vr == "CS" or name == "CodeMeaning") and needle in _anatomy()
+    technical = name in OF_THE_MACHINE or vr in ("CS", "AS", "IS", "DS")
+    common = len(needle) < 3 or is_anatomy(needle)
+    number = needle.isdigit() and (len(needle) < ALONE or name == "CodeValue")
+    return technical and (not personal or common or number)
 
 
 def _in_bytes(data: bytes, dataset: Dataset, wanted: Needles, excused: set[str]) -> Iterator[str]:
@@ -148,11 +144,12 @@ def _in_bytes(data: bytes, dataset: Dataset, wanted: Needles, excused: set[str])
     long = {needle for needle in wanted.names | wanted.texts if len(needle) >= ALONE} - excused
     if any(_holds(plain, needle, "") for needle in long if needle in plain):
         yield "a name, number or text in the raw bytes"
-    head = plain if "PixelData" not in dataset else _plain_head(lower, len(dataset.PixelData))
+    head = plain if "PixelData" not in dataset else _plain_head(lower, len(dataset.PixelData or b""))
     if any(run in head for run in wanted.runs - excused):
         yield "a part of a binary value in the raw bytes"
     encodings = {"utf-8", *_declared(dataset)}
-    if any(form in lower for needle in long if not needle.isascii() for form in _forms(needle, encodings)):
+    foreign = {needle for needle in (wanted.names | wanted.texts) - excused if not needle.isascii()}
+    if any(form in lower for needle in foreign for form in _forms(needle, encodings)):
         yield "a name or text in the raw bytes"
 
 
@@ -179,10 +176,3 @@ def _forms(needle: str, encodings: set[str]) -> Iterator[bytes]:
 
 def _name(element: DataElement) -> str:
     return element.keyword or f"({element.tag.group:04X},{element.tag.element:04X})"
-
-
-@cache
-def _anatomy() -> frozenset[str]:
-    """Return the words of SNOMED CT terms for body parts and the like."""
-    words = re.findall("[A-Z][a-z]+", " ".join(codes.SCT.dir()))
-    return frozenset(word.lower() for word in words)
