@@ -158,7 +158,9 @@ def _released(reviewed: Path | None) -> frozenset[str]:
     """Return the short names of files and series in a list that a person made after looking at them."""
     if reviewed is None:
         return frozenset()
-    words = reviewed.read_text(encoding="utf-8").split()
+    if not reviewed.is_file():
+        raise ConfigError(f"--reviewed {reviewed}: no such file. Give a text file of short names.")
+    words = reviewed.read_text(encoding="utf-8", errors="replace").split()
     if wrong := [word for word in words if not re.fullmatch(r"[0-9a-f]{12}", word)]:
         raise ConfigError(
             f"--reviewed {reviewed}: '{wrong[0]}' is no short name of a file or series; expected words of "

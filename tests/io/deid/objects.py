@@ -97,13 +97,13 @@ SEQUENCES = (  # name of the sequence, of the sequence in it, and what the inner
     ("ReferencedSeriesSequence", "ReferencedInstanceSequence", {"ReferencedSOPInstanceUID": f"{ROOT}.888"}),
 )
 NEEDLES = _words(
-    f"""Zweistein Albertine Quirina 李白 小龍 ツヴァイ アルベ KH-7730921 7730921 ALT-88231 ALT-88232 19470311 Ufer
+    f"""Zweistein Albertine Quirina 李白 小龍 ツヴァイ アルベ KH-7730921 7730921 ALT-88231 ALT-88232 19470311
     Mondschein Sternberger Rosalinde Lindenallee 5550199 Showa MRL-99120 Obergefreite Brückenwärterin 20200131
-    Schwester 5550198 Apfelbaum Dorfhausen ACC20031977 Waldklinik Waldweg Ahornblatt Doktorow 5550177 20200204
-    Operatix Schrauber Zangenberg Aktenmann Leserin Wunschmann Prüferin CTRAUM17 SN-448812 GANTRY-WALD 20200203
+    Schwester 5550198 Apfelbaum Dorfhausen ACC20031977 Waldklinik Waldweg Ahornblatt Doktorow 5550177 Ufer
+    Operatix Schrauber Zangenberg Aktenmann Leserin Wunschmann Prüferin CTRAUM17 SN-448812 GANTRY-WALD
     STID-5511 Nordhagen ADM-66120 412b 4711 WALDPACS Sondertarif SEQ-55123 Wiesental Altname Frieda Seeklinik
     PRIVATTEXT GEHEIM PrivPerson OVERLAYTEXT OVLABEL KURVENTEXT KLINIKAE SENDERAE METAPRIV PREAMBLETEXT
-    NACHSPANN PIXELSCHWANZ 20200201 2020.02.03 {ROOT}"""
+    NACHSPANN PIXELSCHWANZ 20200201 2020.02.03 20200203 20200204 {ROOT}"""
 )
 
 
