@@ -28,7 +28,7 @@ from medunet.workflows.progress import progress, say
 REPORT = "deidentification.json"
 FEW = 64  # files below this are done sooner than other processes start
 AT_ONCE = 512  # files handed to the processes before their outcomes are taken
-COPIES = 6  # of a file in memory while it is cleaned and verified
+COPIES = 5  # of a file in memory while it is cleaned and verified
 FACES = (
     "{} series are of the head: a face can be rebuilt from them, whatever the header says. "
     "Remove faces (defacing) before the data leave your hands."

@@ -211,10 +211,9 @@ def _is_structural(element: DataElement) -> bool:
 
 def _drop_local_codes(dataset: Dataset) -> None:
     """Take the words out of codes that are not of a public scheme."""
-    if "CodeMeaning" not in dataset:
-        return
-    if not _PUBLIC_SCHEMES.fullmatch(str(dataset.get("CodingSchemeDesignator") or "")):
-        for tag in CODES & set(dataset.keys()):
+    entry = CODES & set(dataset.keys())
+    if entry and not _PUBLIC_SCHEMES.fullmatch(str(dataset.get("CodingSchemeDesignator") or "")):
+        for tag in entry:
             dataset[tag].value = "removed"
 
 

@@ -18,7 +18,7 @@ EDITION = "dicomfields_2026c"
 
 
 class Action(Enum):
-    """What is done with one element; what `CHECK` and `FILL` mean depends on the value representation."""
+    """What is done with one element."""
 
     REMOVE = "remove"
     EMPTY = "empty"
@@ -27,7 +27,6 @@ class Action(Enum):
     SHIFT = "move the date by the patient's number of days"
     CHECK = "keep what has the form of its value representation"
     LABEL = "keep unless it names the patient or a person"
-    CODE = "keep in the entry of a public coding scheme"
     ENTER = "clean every item of the sequence"
     KEEP = "keep"
 
@@ -78,7 +77,7 @@ def is_removed_group(tag: BaseTag) -> bool:
 
 def action_for(tag: BaseTag, vr: str, *, keep_characteristics: bool = False) -> Action:
     """Return what is done with a standard attribute of that value representation."""
-    if is_removed_group(tag):
+    if is_removed_group(tag) or (vr in BINARY and tag not in BULK):
         return Action.REMOVE
     if tag in LABELS:
         return Action.LABEL
@@ -89,6 +88,8 @@ def action_for(tag: BaseTag, vr: str, *, keep_characteristics: bool = False) -> 
     named = _table().get((tag.group, tag.element))
     if vr == "SQ" and tag in ENTERED:
         return Action.ENTER
+    if named is Action.ENTER and vr != "SQ":
+        return Action.REMOVE
     if named is not None:
         return Action.UID if vr == "UI" and named is not Action.REMOVE else named
     return _unnamed(tag, vr)
@@ -100,13 +101,9 @@ def _unnamed(tag: BaseTag, vr: str) -> Action:
         return Action.ENTER
     if vr == "UI":
         return Action.KEEP if tag in CLASS_UIDS else Action.UID
-    if tag in CODES:
-        return Action.CODE
     if vr in FREE_TEXT:
-        return Action.LABEL if tag in TECHNICAL else Action.EMPTY
-    if vr in BINARY:
-        return Action.KEEP if tag in BULK else Action.REMOVE
-    return Action.CHECK
+        return Action.LABEL if tag in TECHNICAL | CODES else Action.EMPTY
+    return Action.KEEP if vr in BINARY else Action.CHECK
 
 
 @cache

@@ -37,18 +37,18 @@ _RUNS = re.compile(rb"[ -~]{%d,}" % ALONE)
 
 
 def survivors(
-    original: Dataset, cleaned: Path, kept_private: Collection[tuple[str, int, int]] = ()
+    original: Path, cleaned: Path, kept_private: Collection[tuple[str, int, int]] = ()
 ) -> list[str]:
     """Return what of the original's identity is still in the cleaned file, in words without values.
 
     kept_private: (creator, group, last two digits of the element) that may stay.
     """
-    wanted = needles_of(original)
+    wanted = needles_of(read_dataset(original))
     wanted.texts -= {creator.lower() for creator, _, _ in kept_private}
     dataset = read_dataset(cleaned)
     excused: set[str] = set()
     found = [*_forbidden(dataset, kept_private), *_in_elements(dataset, wanted, excused)]
-    found += _in_bytes(cleaned.read_bytes(), dataset, wanted, excused)
+    found += _in_bytes(cleaned.read_bytes().lower(), dataset, wanted, excused)
     return list(dict.fromkeys(found))
 
 
@@ -132,9 +132,8 @@ def _may_stand(needle: str, name: str, vr: str, *, personal: bool) -> bool:
     return technical and (not personal or common or number)
 
 
-def _in_bytes(data: bytes, dataset: Dataset, wanted: Needles, excused: set[str]) -> Iterator[str]:
+def _in_bytes(lower: bytes, dataset: Dataset, wanted: Needles, excused: set[str]) -> Iterator[str]:
     """Yield what is found in the raw bytes, pixels and padding included."""
-    lower = data.lower()
     plain = b"\n".join(_RUNS.findall(lower)).decode("ascii")
     if wanted.uids & set(_UIDS.findall(plain)):
         yield "a UID in the raw bytes"

@@ -329,6 +329,17 @@ def test_private_attributes_of_every_kind_go_at_every_depth(vr: str, value: obje
     assert [element for element in dataset.iterall() if element.tag.is_private] == []
 
 
+@pytest.mark.parametrize("vr", ["OB", "LT", "UT", "CS", "PN", "UI", "SH"])
+@pytest.mark.parametrize("tag", [0x00082112, 0x00100010, 0x00180050, 0x00620005, 0x00101010, 0x00080100])
+def test_a_secret_under_another_value_representation_goes(tag: int, vr: str):
+    dataset = build("ct", planted=False)
+    dataset.PatientName = f"{SECRET}^A"
+    dataset[tag] = DataElement(Tag(tag), vr, BYTES if vr in ("UN", "OB") else SECRET)
+    dataset.SOPClassUID = CLASSES["ct"]
+    clean(dataset, KEY, Options())
+    assert SECRET not in str(dataset.get(tag)), dataset[tag]
+
+
 def test_values_that_have_not_the_form_of_their_kind_go(tmp_path: Path):
     dataset = build("ct", planted=False)
     dataset.add_new(0x00080023, "DA", "born in May")

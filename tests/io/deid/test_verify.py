@@ -24,8 +24,8 @@ FOLDER = Path(one_file.__file__).parent
 
 def left(folder: Path, original: Dataset, spoil: Callable[[Dataset], None], tail: bytes = b"") -> list[str]:
     """Return what the verifier finds after a cleaning that `spoil` has spoiled."""
-    source = read_dataset(written(folder / "in.dcm", original))
-    dataset = read_dataset(folder / "in.dcm")
+    source = written(folder / "in.dcm", original)
+    dataset = read_dataset(source)
     clean(dataset, KEY, Options())
     spoil(dataset)
     path = written(folder / "out.dcm", dataset)
@@ -243,8 +243,8 @@ def test_a_private_attribute_that_was_not_asked_for_is_found(tmp_path: Path):
     )
     path = written(tmp_path / "out.dcm", cleaned)
     both = [("MAKER", 0x19, 0x0C), ("MAKER", 0x19, 0x0D)]
-    assert survivors(read_dataset(source), path, both) == []
-    assert survivors(read_dataset(source), path, both[:1]) == ["a private attribute"]
+    assert survivors(source, path, both) == []
+    assert survivors(source, path, both[:1]) == ["a private attribute"]
 
 
 @pytest.mark.parametrize("name", ["verify.py", "needles.py"])
