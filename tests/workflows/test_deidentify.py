@@ -8,10 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from medunet import cli
 from medunet.errors import ConfigError
+from medunet.io import dicom_headers
 from medunet.io.deid.keys import KEY_BYTES
 from medunet.io.deid.one_file import Outcome
 from medunet.workflows import deidentify as module
@@ -116,6 +118,19 @@ def test_a_damaged_file_costs_only_itself(kind: str, originals: Path, tmp_path: 
     assert result["counts"]["failed"] == 1
     assert "zweistein" not in json.dumps(result).lower()
     assert len(files_of(tmp_path / "out")) == 6
+
+
+def test_a_deflated_bomb_is_refused_and_the_batch_goes_on(
+    originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dicom_headers, "LARGEST_INFLATED", 2**20)
+    bomb = build("ct", 8)
+    bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    bomb.PixelData = bytes(2**21)
+    written(originals / "bomb.dcm", bomb)
+    result = run(originals, tmp_path)
+    assert result["counts"]["written"] == 6
+    assert "grows beyond 1 MiB" in result["failed"][0]["reason"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

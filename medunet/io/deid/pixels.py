@@ -31,7 +31,7 @@ _NOT_IMAGES = {
 }
 _HEAD = re.compile(
     r"\b(head|brain|skull|face|facial|neuro|cranial|cerebral|orbit|sinus|kopf|sch[aä]del|hirn|gehirn|gesicht"
-    r"|t[eê]te|cerveau|cr[aâ]ne)",
+    r"|tête|cerveau|cr[aâ]ne)",
     re.IGNORECASE,
 )
 _HEAD_CODES = frozenset({"69536005", "12738006", "89546000", "89545001", "T-D1100", "T-A0100", "T-11100"})
