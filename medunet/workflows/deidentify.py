@@ -195,12 +195,16 @@ def _write_report(out: Path, result: dict[str, Any]) -> None:
 
 
 def _files(inputs: Sequence[Path]) -> list[Path]:
-    """Return the regular files below the inputs, each once, in the order of their names."""
-    found: dict[Path, None] = {}
-    for path in inputs:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found |= dict.fromkeys(file for file in inside if file.is_file())
-    return list(found)
+    """Return the regular files below the inputs, each once, and the folders that cannot be listed."""
+    found = [file for path in inputs for file in (_below(path) if path.is_dir() else [path])]
+    return sorted({path for path in found if path.is_file() or path.is_dir()})
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for inner, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
+        found += [Path(inner) / name for name in names]
+    return found
 
 
 def _workers(files: Sequence[Path]) -> int:

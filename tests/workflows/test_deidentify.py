@@ -133,6 +133,22 @@ def test_a_deflated_bomb_is_refused_and_the_batch_goes_on(
     assert "grows beyond 1 MiB" in result["failed"][0]["reason"]
 
 
+def test_a_folder_that_cannot_be_listed_is_a_failure(
+    originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    listed = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("mr"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = run(originals, tmp_path)
+    assert result["counts"]["written"] == 5
+    assert [entry["reason"] for entry in result["failed"]] == ["the folder cannot be listed"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_cannot_be_read_is_a_failure(originals: Path, tmp_path: Path):
     (originals / "1947-03-11" / "mr" / "zweistein0").chmod(0)

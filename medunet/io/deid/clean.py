@@ -46,6 +46,7 @@ _PUBLIC_SCHEMES = re.compile(  # PS3.16 8.1; a hospital's own list of codes may 
     "DCM|SCT|SRT|SNM3|UCUM|LN|RADLEX|FMA|NCIt|UMLS|MSH|BI|CD8|IBSI|ICDO3|ITIS_TSN|MA|NEU|NICIP|PUBCHEM_CID"
     "|RADELEMENT|UBERON|ISO3166_1|RFC5646|I9|I9C|I10|I11"
 )
+_NO = re.compile(r"no|none|n|without|ohne|nil|0+|-*", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]{3,}")
 
 
@@ -124,7 +125,7 @@ class _Cleaner:
         if action is Action.EMPTY or element.is_empty:
             return None
         if action is Action.FILL:
-            return _filled(element.VR)
+            return _filled(element)
         values = [self._one(element, action, value) for value in _values(element)]
         return values if len(values) != 1 else values[0]
 
@@ -144,11 +145,13 @@ class _Cleaner:
         form = _FORMS.get(element.VR)
         if form is None:
             return value
-        text = str(value)
+        text = str(value).upper() if element.VR == "CS" else str(value)
         if not form.fullmatch(text) or (element.VR in ("IS", "DS") and text.strip() in self.names):
             return ""
         if element.VR == "CS" and not _is_structural(element) and self._names_someone(text):
             return "REMOVED"
+        if element.VR == "CS":
+            return text
         if element.VR == "AS" and text[3] == "Y" and int(text[:3]) > OLDEST_TOLD:
             return f"{OLDEST_TOLD + 1:03d}Y"
         return value
@@ -196,12 +199,12 @@ def _values(element: DataElement) -> Iterable[Any]:
     return element.value if element.VM > 1 else [element.value]
 
 
-def _filled(vr: str) -> Any:
-    if vr in ("FD", "FL", "SS", "US", "SL", "UL", "SV", "UV"):
+def _filled(element: DataElement) -> Any:
+    if element.keyword == "ContrastBolusAgent":  # whether contrast was given must stay true
+        return "NONE" if _NO.fullmatch(str(element.value).strip()) else "GIVEN"
+    if element.VR in ("FD", "FL", "SS", "US", "SL", "UL", "SV", "UV"):
         return 0
-    if vr.startswith("O") or vr == "UN":
-        return b"\0\0"
-    return _FILLED.get(vr, "removed")
+    return b"\0\0" if element.VR.startswith("O") else _FILLED.get(element.VR, "removed")
 
 
 def _is_structural(element: DataElement) -> bool:
@@ -210,11 +213,16 @@ def _is_structural(element: DataElement) -> bool:
 
 
 def _drop_local_codes(dataset: Dataset) -> None:
-    """Take the words out of codes that are not of a public scheme."""
+    """Take the words out of a code that is not of a public scheme, and what names the scheme."""
+    scheme = str(dataset.get("CodingSchemeDesignator") or "")
     entry = CODES & set(dataset.keys())
-    if entry and not _PUBLIC_SCHEMES.fullmatch(str(dataset.get("CodingSchemeDesignator") or "")):
-        for tag in entry:
-            dataset[tag].value = "removed"
+    if _PUBLIC_SCHEMES.fullmatch(scheme) or not (scheme or entry):
+        return
+    for tag in entry:
+        dataset[tag].value = "removed"
+    dataset.CodingSchemeDesignator = "99REMOVED"
+    for word in ("CodingSchemeUID", "CodingSchemeVersion", "ContextUID"):
+        dataset.pop(word, None)
 
 
 def _trim_pixels(dataset: Dataset) -> None:

@@ -41,6 +41,8 @@ class Outcome:
 def deidentify_file(path: Path, out: Path, key: bytes, options: Options) -> Outcome:
     """Write the cleaned twin of a DICOM file below `out`; every reason is free of identity."""
     try:
+        if path.is_dir():
+            return Outcome("failed", "the folder cannot be listed")
         if not _is_dicom(path):
             meant = path.suffix.lower() in MEANT
             return Outcome("failed", "named like DICOM, but it is not") if meant else Outcome("skipped")

@@ -38,6 +38,7 @@ def _tags(words: str) -> frozenset[int]:
     return frozenset(tag for tag in found.values() if tag is not None)
 
 
+TYPED = _tags("ContentLabel")  # a coded word in form only: people type it
 LABELS = _tags("ROIName SegmentLabel SegmentDescription TrackingID")
 CODES = _tags("CodeValue CodeMeaning LongCodeValue URNCodeValue")
 TECHNICAL = _tags(
@@ -99,6 +100,8 @@ def _unnamed(tag: BaseTag, vr: str) -> Action:
     """Return what is done with an attribute that the table does not name."""
     if vr == "SQ":
         return Action.ENTER
+    if tag in TYPED:
+        return Action.FILL
     if vr == "UI":
         return Action.KEEP if tag in CLASS_UIDS else Action.UID
     if vr in FREE_TEXT:

@@ -73,6 +73,7 @@ PLANTED = {  # attribute: value; each word below that could name someone is sear
     "RetrieveAETitle": "WALDPACS",
     "TransformDescription": "geprüft durch Zangenberg",  # free text that the table does not have
     "TextValue": "Befund an Doktorow",
+    "ContentLabel": "KAEPTN_UFER",
     "StudyDate": "20200131",
     "SeriesDate": "20200201",
     "AcquisitionDate": "2020.02.03",

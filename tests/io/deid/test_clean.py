@@ -119,14 +119,19 @@ def test_results_still_refer_to_their_scan(tmp_path: Path):
 
 def test_uids_of_the_standard_stay(tmp_path: Path):
     dataset = build("seg")
-    dataset.CodingSchemeIdentificationSequence = [Dataset()]
-    dataset.CodingSchemeIdentificationSequence[0].CodingSchemeUID = "2.16.840.1.113883.6.96"
+    public, local = Dataset(), Dataset()
+    public.CodingSchemeDesignator, public.CodingSchemeUID = "SCT", "2.16.840.1.113883.6.96"
+    local.CodingSchemeDesignator, local.CodingSchemeUID = "99WALD", "1.2.276.0.76.3.1.99"
+    dataset.CodingSchemeIdentificationSequence = [public, local]
     dataset.ReferencedSeriesSequence[0].FrameOfReferenceUID = "1.2.840.10008.1.4.1.1"  # Talairach
     found = cleaned(tmp_path, dataset)
     assert found.SOPClassUID == CLASSES["seg"]
     assert found.file_meta.MediaStorageSOPClassUID == CLASSES["seg"]
     assert found.file_meta.MediaStorageSOPInstanceUID == found.SOPInstanceUID
-    assert found.CodingSchemeIdentificationSequence[0].CodingSchemeUID == "2.16.840.1.113883.6.96"
+    public, local = found.CodingSchemeIdentificationSequence
+    assert public.CodingSchemeUID == "2.16.840.1.113883.6.96"
+    assert local.CodingSchemeDesignator == "99REMOVED"
+    assert "CodingSchemeUID" not in local
     assert found.ReferencedSeriesSequence[0].FrameOfReferenceUID == "1.2.840.10008.1.4.1.1"
     assert (
         found.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPClassUID == CLASSES["ct"]
@@ -207,7 +212,8 @@ def test_labels_stay_unless_they_name_someone(tmp_path: Path):
     assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["Liver", "removed"]
     public, local = (segment.SegmentedPropertyTypeCodeSequence[0] for segment in found.SegmentSequence)
     assert (public.CodeValue, public.CodeMeaning) == ("10200004", "Liver")
-    assert (local.CodeValue, local.CodeMeaning) == ("removed", "removed")  # a hospital's own list of codes
+    words = (local.CodeValue, local.CodeMeaning, local.CodingSchemeDesignator)
+    assert words == ("removed", "removed", "99REMOVED")  # a hospital's own list of codes
     assert cleaned(tmp_path / "rt", build("rtstruct")).StructureSetROISequence[0].ROIName == "Liver"
 
 
@@ -219,9 +225,7 @@ def test_a_patient_named_like_an_organ_keeps_its_labels(tmp_path: Path):
     assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["Liver", "Liver vessels"]
 
 
-@pytest.mark.parametrize(
-    "word", ["BodyPartExamined", "ContentLabel", "ManufacturerModelName", "SequenceName"]
-)
+@pytest.mark.parametrize("word", ["BodyPartExamined", "ImageType", "ManufacturerModelName", "SequenceName"])
 def test_a_name_in_a_technical_attribute_goes(word: str, tmp_path: Path):
     dataset = build("mr", planted=False)
     setattr(dataset, word, "ZWEISTEIN")
@@ -340,11 +344,22 @@ def test_a_secret_under_another_value_representation_goes(tag: int, vr: str):
     assert SECRET not in str(dataset.get(tag)), dataset[tag]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("Omnipaque 350", "GIVEN"), ("NONE", "NONE"), ("", ""), ("no", "NONE")]
+)
+def test_whether_contrast_was_given_stays(before: str, after: str):
+    dataset = build("ct", planted=False)
+    dataset.ContrastBolusAgent, dataset.BodyPartExamined = before, "Abdomen"
+    clean(dataset, KEY, Options())
+    assert (dataset.ContrastBolusAgent or "") == after
+    assert dataset.BodyPartExamined == "ABDOMEN"
+
+
 def test_values_that_have_not_the_form_of_their_kind_go(tmp_path: Path):
     dataset = build("ct", planted=False)
     dataset.add_new(0x00080023, "DA", "born in May")
     dataset.add_new(0x00080033, "TM", "at noon")
-    dataset.add_new(0x00180015, "CS", "lower case text")
+    dataset.add_new(0x00180015, "CS", "Dr. Who")
     source = written(tmp_path / "in.dcm", dataset)
     raw = source.read_bytes().replace(b"DS\x04\x003.0 ", b"DS\x04\x00x.0 ")  # SliceThickness
     source.write_bytes(raw)
