@@ -33,6 +33,7 @@ FACES = (
     "{} series are of the head: a face can be rebuilt from them, whatever the header says. "
     "Remove faces (defacing) before the data leave your hands."
 )
+TWICE = "another file with the same SOPInstanceUID, but other content, was written at the same moment"
 _PRIVATE = re.compile(r"(.+),([0-9A-Fa-f]{4}),([0-9A-Fa-f]{2})")
 
 Work = Callable[[Path], Outcome]
@@ -87,23 +88,24 @@ class _Tally:
         self.key, self.keep_originals = key, keep_originals
         self.counts: Counter[str] = Counter()
         self.left: dict[str, list[dict[str, str]]] = {"quarantined": [], "failed": []}
-        self.names: set[str] = set()
+        self.names: dict[str, str] = {}
         self.heads: set[str] = set()
         self.labels: set[str] = set()
         self.rows: dict[tuple[str, str, str], None] = {}
 
     def add(self, path: Path, outcome: Outcome) -> None:
-        """Count an outcome; two files of one name that were written at the same time are a failure."""
+        """Count an outcome; two processes may have written one name at the same moment."""
         state, reason = outcome.state, outcome.reason
         if state == "written" and outcome.name in self.names:
-            state, reason = "failed", "another file with the same SOPInstanceUID was written at the same time"
+            same = self.names[outcome.name] == outcome.sha256
+            state, reason = ("unchanged", "") if same else ("failed", TWICE)
         self.counts[state] += 1
         if state in self.left:
             file = study_key(self.key, str(path.resolve()))
             whose = {"patient": outcome.patient, "series": outcome.series}
             self.left[state].append({"file": file, **whose, "reason": reason})
         if state in ("written", "unchanged"):
-            self.names.add(outcome.name)
+            self.names[outcome.name] = outcome.sha256
             self.labels.update(outcome.labels)
             if outcome.head:
                 self.heads.add(outcome.name.rsplit("/", 1)[0])
@@ -202,7 +204,11 @@ def _files(inputs: Sequence[Path]) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for inner, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
+
+    def refused(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for inner, _, names in os.walk(folder, onerror=refused):
         found += [Path(inner) / name for name in names]
     return found
 

@@ -165,6 +165,14 @@ def test_two_objects_of_one_uid_never_replace_each_other(originals: Path, tmp_pa
     assert "same SOPInstanceUID, but other content" in result["failed"][0]["reason"]
 
 
+@pytest.mark.parametrize(("digest", "state"), [("a", "unchanged"), ("b", "failed")])
+def test_two_processes_that_write_one_name(digest: str, state: str):
+    tally = module._Tally(bytes(32), keep_originals=False)
+    tally.add(Path("1"), Outcome("written", name="p/s/e/1.dcm", sha256="a"))
+    tally.add(Path("2"), Outcome("written", name="p/s/e/1.dcm", sha256=digest))
+    assert tally.counts == {"written": 1, state: 1}
+
+
 def test_quarantine_is_told_and_left_out(originals: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     shot = build("ct", 5)
     shot.ImageType = ["DERIVED", "SECONDARY", "SCREENSHOT"]

@@ -19,7 +19,7 @@ from medunet.io.deid.profile import CODES, FREE_TEXT, Action, action_for
 
 IMPLEMENTATION_UID = "2.25.178727430658332533418188353061426441208"  # drawn once for this program
 IMPLEMENTATION_NAME = "MEDUNET_DEID"
-METHOD = "medunet: PS3.15 Basic Profile, keyed UIDs, dates moved per patient"
+METHOD = "medunet: PS3.15 Basic Profile, keyed UIDs, moved dates"
 OLDEST_TOLD = 89  # years; older ages are told as 90, for they are rare (HIPAA safe harbour)
 PROFILE_CODES = {
     "113100": "Basic Application Confidentiality Profile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class Outcome:
     patient: str = ""  # pseudonym
     series: str = ""  # its short name
     head: bool = False  # a face can be rebuilt from such scans
+    sha256: str = ""  # of the output
     labels: tuple[str, ...] = ()  # names of structures that were kept: a person should look at them
     originals: tuple[tuple[str, str, str], ...] = ()  # (kind, old, new): secret
 
@@ -91,9 +93,9 @@ def _deidentify(path: Path, out: Path, key: bytes, options: Options) -> Outcome:
         return Outcome("quarantined", reason, patient=patient, series=series)
     name, originals = _place(dataset, key), _originals(dataset, key)
     clean(dataset, key, options)
-    state = _write(dataset, path, out / name, options)
+    state, digest = _write(dataset, path, out / name, options)
     labels = {str(e.value) for e in dataset.iterall() if e.keyword in LABELS and not e.is_empty}
-    return Outcome(state, "", name, patient, series, head, tuple(sorted(labels)), originals)
+    return Outcome(state, "", name, patient, series, head, digest, tuple(sorted(labels)), originals)
 
 
 def _place(dataset: Dataset, key: bytes) -> str:
@@ -121,7 +123,7 @@ def _originals(dataset: Dataset, key: bytes) -> tuple[tuple[str, str, str], ...]
     )
 
 
-def _write(dataset: Dataset, source: Path, target: Path, options: Options) -> str:
+def _write(dataset: Dataset, source: Path, target: Path, options: Options) -> tuple[str, str]:
     """Write and verify; nothing is left under the final name, nor anywhere else, if something survived."""
     kept = {(tag.creator, tag.group, tag.element) for tag in options.keep_private}
     with write_atomic(target, source.stat().st_size) as temporary:
@@ -129,8 +131,9 @@ def _write(dataset: Dataset, source: Path, target: Path, options: Options) -> st
         dataset.pop("PixelData", None)  # room for the verifier's copies
         if left := survivors(source, temporary, kept):
             raise DataError(f"identity survived ({'; '.join(left[:5])}); the file is not exported")
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         if target.exists():
-            if target.read_bytes() == temporary.read_bytes():
-                return "unchanged"
+            if hashlib.sha256(target.read_bytes()).hexdigest() == digest:
+                return "unchanged", digest
             raise DataError("another file with the same SOPInstanceUID, but other content, is there already")
-    return "written"
+    return "written", digest

@@ -64,7 +64,8 @@ CLASS_UIDS = _tags(
     ReferencedTransferSyntaxUIDInFile TransferSyntaxUID EncryptedContentTransferSyntaxUID"""
 )
 ENTERED = _tags(  # sequences that the table lets stay as long as their items are cleaned
-    "ContentSequence ReferencedImageSequence SourceImageSequence ReferencedPerformedProcedureStepSequence"
+    """ContentSequence ReferencedStudySequence ReferencedImageSequence SourceImageSequence
+    ReferencedPerformedProcedureStepSequence"""
 )
 FREE_TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "PN"})
 TEMPORAL = frozenset({"DA", "DT", "TM"})
