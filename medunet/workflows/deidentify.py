@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import multiprocessing
 import os
@@ -23,17 +21,13 @@ from medunet.io.deid.clean import Options, PrivateTag
 from medunet.io.deid.keys import check_apart, open_key, study_key, write_private
 from medunet.io.deid.one_file import Outcome, deidentify_file
 from medunet.io.write import write_atomic
+from medunet.workflows.deidentify_tally import Tally
 from medunet.workflows.progress import progress, say
 
 REPORT = "deidentification.json"
 FEW = 64  # files below this are done sooner than other processes start
 AT_ONCE = 512  # files handed to the processes before their outcomes are taken
 COPIES = 5  # of a file in memory while it is cleaned and verified
-FACES = (
-    "{} series are of the head: a face can be rebuilt from them, whatever the header says. "
-    "Remove faces (defacing) before the data leave your hands."
-)
-TWICE = "another file with the same SOPInstanceUID, but other content, was written at the same moment"
 _PRIVATE = re.compile(r"(.+),([0-9A-Fa-f]{4}),([0-9A-Fa-f]{2})")
 
 Work = Callable[[Path], Outcome]
@@ -67,7 +61,7 @@ def deidentify(  # noqa: PLR0913 - the one entrance; everything after the folder
     files = _files(inputs)
     if not files:
         raise ConfigError(f"{', '.join(map(str, inputs))}: holds no file. Give a folder with DICOM files.")
-    tally = _Tally(key, keep_originals=mapping is not None)
+    tally = Tally(key, keep_originals=mapping is not None)
     work = partial(deidentify_file, out=out, key=key, options=options)
     with progress("De-identifying", len(files)) as bar:
         for path, outcome in _outcomes(files, work, workers or _workers(files)):
@@ -79,62 +73,6 @@ def deidentify(  # noqa: PLR0913 - the one entrance; everything after the folder
         write_private(mapping, tally.table())
     _tell(result, mapping)
     return result
-
-
-class _Tally:
-    """What became of the files so far."""
-
-    def __init__(self, key: bytes, *, keep_originals: bool) -> None:
-        self.key, self.keep_originals = key, keep_originals
-        self.counts: Counter[str] = Counter()
-        self.left: dict[str, list[dict[str, str]]] = {"quarantined": [], "failed": []}
-        self.names: dict[str, str] = {}
-        self.heads: set[str] = set()
-        self.labels: set[str] = set()
-        self.rows: dict[tuple[str, str, str], None] = {}
-
-    def add(self, path: Path, outcome: Outcome) -> None:
-        """Count an outcome; two processes may have written one name at the same moment."""
-        state, reason = outcome.state, outcome.reason
-        if state == "written" and outcome.name in self.names:
-            same = self.names[outcome.name] == outcome.sha256
-            state, reason = ("unchanged", "") if same else ("failed", TWICE)
-        self.counts[state] += 1
-        if state in self.left:
-            file = study_key(self.key, str(path.resolve()))
-            whose = {"patient": outcome.patient, "series": outcome.series}
-            self.left[state].append({"file": file, **whose, "reason": reason})
-        if state in ("written", "unchanged"):
-            self.names[outcome.name] = outcome.sha256
-            self.labels.update(outcome.labels)
-            if outcome.head:
-                self.heads.add(outcome.name.rsplit("/", 1)[0])
-        if self.keep_originals:
-            file = study_key(self.key, str(path.resolve()))
-            self.rows |= dict.fromkeys([("file", str(path), outcome.name or f"{file} {state}: {reason}")])
-            self.rows |= dict.fromkeys(outcome.originals)
-
-    def report(self) -> dict[str, Any]:
-        """Return the report, without identity."""
-        folders = [name.split("/") for name in self.names]
-        states = ("written", "unchanged", "quarantined", "failed", "skipped")
-        return {
-            "counts": {state: self.counts[state] for state in states},
-            "patients": len({parts[0] for parts in folders}),
-            "studies": len({tuple(parts[:2]) for parts in folders}),
-            "series": len({tuple(parts[:3]) for parts in folders}),
-            "warnings": [FACES.format(len(self.heads))] if self.heads else [],
-            "labels": sorted(self.labels),
-            **self.left,
-        }
-
-    def table(self) -> str:
-        """Return the table old -> new as CSV; a spreadsheet must not take a cell for a formula."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("kind", "original", "new"))
-        rows.writerows([_harmless(cell) for cell in row] for row in self.rows)
-        return text.getvalue()
 
 
 def _check_paths(inputs: Sequence[Path], out: Path) -> None:
@@ -228,14 +166,17 @@ def _outcomes(files: Sequence[Path], work: Work, workers: int) -> Finished:
         yield from ((file, work(file)) for file in files)
         return
     pool = _pool(workers)
-    for start in range(0, len(files), AT_ONCE):
-        some = files[start : start + AT_ONCE]
-        try:
-            yield from list(zip(some, pool.map(work, some, chunksize=8), strict=True))
-        except BrokenProcessPool:
-            yield from _one_by_one(some, work)
-            pool = _pool(workers)
-    pool.shutdown()
+    try:
+        for start in range(0, len(files), AT_ONCE):
+            left = list(reversed(files[start : start + AT_ONCE]))
+            try:
+                for outcome in pool.map(work, left[::-1], chunksize=8):
+                    yield left.pop(), outcome
+            except BrokenProcessPool:
+                yield from _one_by_one(left[::-1], work)
+                pool = _pool(workers)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one_by_one(files: Sequence[Path], work: Work) -> Finished:
@@ -252,10 +193,6 @@ def _one_by_one(files: Sequence[Path], work: Work) -> Finished:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _tell(result: dict[str, Any], mapping: Path | None) -> None:

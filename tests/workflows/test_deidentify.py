@@ -18,6 +18,7 @@ from medunet.io.deid.keys import KEY_BYTES
 from medunet.io.deid.one_file import Outcome
 from medunet.workflows import deidentify as module
 from medunet.workflows.deidentify import REPORT, deidentify
+from medunet.workflows.deidentify_tally import Tally
 from tests.io.deid.objects import KINDS, NEEDLES, PLANTED, build, forms, read, written
 
 
@@ -167,7 +168,7 @@ def test_two_objects_of_one_uid_never_replace_each_other(originals: Path, tmp_pa
 
 @pytest.mark.parametrize(("digest", "state"), [("a", "unchanged"), ("b", "failed")])
 def test_two_processes_that_write_one_name(digest: str, state: str):
-    tally = module._Tally(bytes(32), keep_originals=False)
+    tally = Tally(bytes(32), keep_originals=False)
     tally.add(Path("1"), Outcome("written", name="p/s/e/1.dcm", sha256="a"))
     tally.add(Path("2"), Outcome("written", name="p/s/e/1.dcm", sha256=digest))
     assert tally.counts == {"written": 1, state: 1}

@@ -232,8 +232,6 @@ def _trim_pixels(dataset: Dataset) -> None:
         return
     bits = int(dataset.BitsAllocated) * int(dataset.get("SamplesPerPixel") or 1)
     bits *= int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
-    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
-        bits = bits * 2 // 3
     count = (bits + 7) // 8
     if len(pixels) > count:
         dataset["PixelData"].value = pixels[:count] + b"\0" * (count % 2)

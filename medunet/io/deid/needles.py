@@ -37,13 +37,13 @@ OF_THE_MACHINE = _set(
     LUTLabel PositionReferenceIndicator DimensionDescriptionLabel SegmentAlgorithmName AlgorithmName
     AlgorithmVersion OpticalPathIdentifier OpticalPathDescription SegmentLabel SegmentDescription ROIName
     TrackingID CodeValue CodeMeaning LongCodeValue URNCodeValue CodingSchemeDesignator
-    CodingSchemeVersion"""
+    CodingSchemeVersion ImplementationVersionName"""
 )
 CLASSES = re.compile(r".*(SOPClass|TransferSyntax|CodingScheme|ContextUID|MappingResource|Implementation).*")
 TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE"})
 SAYS_NOTHING = _set(
     """dr prof med mr mrs ms von van der den and the jun sen anonymous anonymized anonymised anon removed
-    unknown none null patient phantom test case no name not given"""
+    unknown none null patient phantom test case no name not given http://removed.invalid"""
 )
 WORD = re.compile(r"[^\W_]+")
 SHORTEST_NAME, SHORTEST_TEXT, SHORTEST_RUN = 2, 4, 8

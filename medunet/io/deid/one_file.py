@@ -16,20 +16,20 @@ from medunet.errors import DataError
 from medunet.io.deid import keys
 from medunet.io.deid.clean import Options, clean, identity_of
 from medunet.io.deid.pixels import reason_to_quarantine, shows_a_head
+from medunet.io.deid.profile import LABELS
 from medunet.io.deid.verify import survivors
 from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
 from medunet.io.sniff import kind_of
 from medunet.io.write import write_atomic
 
 MEANT = (".dcm", ".dicom", ".ima")
-LABELS = ("SegmentLabel", "ROIName")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file; no field but `originals` tells whose it is."""
 
-    state: str  # written | unchanged | quarantined | failed
+    state: str  # written | unchanged | quarantined | failed | skipped
     reason: str = ""
     name: str = ""  # of the output, relative to the folder
     patient: str = ""  # pseudonym
@@ -54,7 +54,7 @@ def deidentify_file(path: Path, out: Path, key: bytes, options: Options) -> Outc
         return Outcome("failed", str(error).replace(f"{path}: ", "").replace(str(path), "the file"))
     except OSError as error:
         return Outcome("failed", f"the file cannot be read ({error.strerror or 'cut short'})")
-    except (*PARSE_ERRORS, LookupError, MemoryError) as error:
+    except (*PARSE_ERRORS, LookupError, ArithmeticError, AssertionError, MemoryError) as error:
         return Outcome("failed", f"the DICOM file is damaged ({type(error).__name__}); fetch it again")
 
 
@@ -94,7 +94,7 @@ def _deidentify(path: Path, out: Path, key: bytes, options: Options) -> Outcome:
     name, originals = _place(dataset, key), _originals(dataset, key)
     clean(dataset, key, options)
     state, digest = _write(dataset, path, out / name, options)
-    labels = {str(e.value) for e in dataset.iterall() if e.keyword in LABELS and not e.is_empty}
+    labels = {str(e.value) for e in dataset.iterall() if e.tag in LABELS and not e.is_empty}
     return Outcome(state, "", name, patient, series, head, digest, tuple(sorted(labels)), originals)
 
 

@@ -14,7 +14,9 @@ from pydicom.uid import UID
 
 SECTIONS = frozenset({"CT", "MR", "PT", "NM"})
 PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX"})
-DRAWN = frozenset({"SEG", "RTDOSE"})  # pixels that are labels or doses
+DRAWN = frozenset(  # pixels that are labels or doses: SEG, label map SEG, RTDOSE
+    f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("66.4", "66.7", "481.2")
+)
 REPORTS = frozenset({"SR", "KO"})
 NO_PICTURE = REPORTS | {"RTSTRUCT", "RTPLAN", "REG", "RWV"}
 MICROSCOPY = frozenset({"SM"})  # colour is normal here; the photograph of the label is not
@@ -49,7 +51,7 @@ def reason_to_quarantine(dataset: Dataset) -> str | None:
     if UID(sop_class).name == sop_class:
         return "a kind of object that only its maker knows"
     modality = str(dataset.get("Modality") or "")
-    if modality in DRAWN or (modality in NO_PICTURE and "PixelData" not in dataset):
+    if sop_class in DRAWN or (modality in NO_PICTURE and "PixelData" not in dataset):
         return "a report with free text" if modality in REPORTS and _has_free_text(dataset) else None
     return _of_kind(dataset, modality) or _of_pixels(dataset, modality)
 
@@ -74,7 +76,8 @@ def _of_kind(dataset: Dataset, modality: str) -> str | None:
 
 
 def _of_pixels(dataset: Dataset, modality: str) -> str | None:
-    words = {str(word).strip().upper() for word in dataset.get("ImageType") or ()}
+    kinds = dataset.get("ImageType") or ()
+    words = {str(word).strip().upper() for word in ([kinds] if isinstance(kinds, str) else kinds)}
     if found := words & _PICTURED:
         return f"image type {', '.join(sorted(found))}: a picture that a program drew, or of a label"
     samples, photometric = dataset.get("SamplesPerPixel"), str(dataset.get("PhotometricInterpretation") or "")

@@ -29,7 +29,8 @@ from medunet.io.dicom_headers import read_dataset
 ALONE = 6  # shorter strings must stand alone
 OURS = frozenset({0x00120062, 0x00120063, 0x00120064})  # what the cleaner writes about itself
 _NEVER = re.compile("PatientBirthDate|Private.*|.*ApplicationEntityTitle|.*PresentationAddress")
-_TEXTUAL = TEXT | {"PN", "CS", "AS", "IS", "DS", "UN"}
+_FORMAL = frozenset({"CS", "AS", "IS", "DS", "TM", "UI"})  # values that cannot be sentences
+_TEXTUAL = TEXT | _FORMAL | {"PN", "UN"}
 _UIDS = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _DAYS = re.compile(r"(?<![0-9.])(?:1[89]|20)[0-9]{6}")
 _ESCAPES = re.compile(rb"\x1b[$(]+[@-z]")  # between the character sets of ISO 2022
@@ -112,12 +113,12 @@ def _in_texts(name: str, vr: str, values: set[str], wanted: Needles, excused: se
                 else:
                     yield f"{kind} in {name}"
     days = set().union(*wanted.dates.values()) if wanted.dates else set()
-    if vr not in ("IS", "DS") and days & set(re.findall(r"(?<!\d)\d{8}(?!\d)", joined)):
+    if vr not in _FORMAL and days & set(re.findall(r"(?<!\d)\d{8}(?!\d)", joined)):
         yield f"a date in {name}"
 
 
 def _holds(value: str, needle: str, vr: str) -> bool:
-    if vr in ("IS", "DS"):
+    if vr in ("IS", "DS", "UI"):
         return value == needle and len(needle) >= ALONE
     if len(needle) < ALONE or needle.isdigit():
         return re.search(rf"(?<!\w){re.escape(needle)}(?!\w)", value) is not None
@@ -126,9 +127,9 @@ def _holds(value: str, needle: str, vr: str) -> bool:
 
 def _may_stand(needle: str, name: str, vr: str, *, personal: bool) -> bool:
     """Tell whether a string found here says nothing about the patient."""
-    technical = name in OF_THE_MACHINE or vr in ("CS", "AS", "IS", "DS")
+    technical = name in OF_THE_MACHINE or vr in _FORMAL
     common = len(needle) < 3 or is_anatomy(needle)
-    number = needle.isdigit() and (len(needle) < ALONE or name == "CodeValue")
+    number = needle.isdigit() and (len(needle) < ALONE or name == "CodeValue" or vr == "TM")
     return technical and (not personal or common or number)
 
 

@@ -27,6 +27,8 @@ SUSPECT = {
         "image type SCREENSHOT, SECONDARY",
     ),
     "derived": ({"ImageType": ["DERIVED", "SECONDARY"]}, "image type SECONDARY"),
+    "one word": ({"ImageType": "SECONDARY"}, "image type SECONDARY"),
+    "scan that says it is a SEG": ({"Modality": "SEG"}, "modality SEG"),
     "colour": ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "a colour picture (RGB)"),
     "plain film": ({"Modality": "CR", "SOPClassUID": f"{STORAGE}.1"}, "CR that does not say"),
     "PDF": ({"Modality": "DOC", "SOPClassUID": f"{STORAGE}.104.1"}, "a document in DICOM"),

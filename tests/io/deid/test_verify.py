@@ -207,6 +207,8 @@ def test_a_cleaner_without_one_of_its_steps_exports_nothing(
         ("StudyID", "YES"),
         ("StationName", "CT"),
         ("PatientComments", "1.000000"),
+        ("PatientComments", "1.2.840.10008.5.1.4.1.1.2"),
+        ("PatientID", "101500"),  # the time of the study, too
         ("PatientComments", "RGB 16 bit MONOCHROME2"),
     ],
 )
@@ -215,6 +217,24 @@ def test_short_and_common_words_raise_no_alarm(keyword: str, value: str, tmp_pat
     original.ManufacturerModelName, original.SoftwareVersions = "Model 100", "123456.7 100"
     original.AnatomicRegionSequence = [coded("818981001", "SCT", "Abdomen")]
     setattr(original, keyword, value)
+    outcome = deidentify_file(written(tmp_path / "in.dcm", original), tmp_path / "out", KEY, Options())
+    assert outcome.state == "written", outcome.reason
+
+
+def test_what_was_cleaned_before_is_cleaned_again(tmp_path: Path):
+    original = build("seg")
+    original.RetrieveURL, original.ContrastBolusAgent = "http://removed.invalid", "GIVEN"
+    first = deidentify_file(written(tmp_path / "in.dcm", original), tmp_path / "a", KEY, Options())
+    second = deidentify_file(tmp_path / "a" / first.name, tmp_path / "b", bytes(32), Options())
+    assert second.state == "written", second.reason
+    assert second.name.split("/")[0] != first.name.split("/")[0]
+
+
+def test_words_of_private_bytes_may_stand_in_formal_values(tmp_path: Path):
+    original = build("mr", planted=False)
+    text = b"\0ORIGINAL\0 1.2.840.10008.5.1.4.1.1.4\0MONOCHROME2\x0010:15 101500.000000\0"
+    original.StudyTime = "101500.000000"
+    original.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", text)
     outcome = deidentify_file(written(tmp_path / "in.dcm", original), tmp_path / "out", KEY, Options())
     assert outcome.state == "written", outcome.reason
 
