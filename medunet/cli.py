@@ -209,6 +209,36 @@ def predict(  # noqa: PLR0913  one parameter an option
 
 
 @app.command()
+def deidentify(  # noqa: PLR0913  one parameter an option
+    inputs: Annotated[list[Path], typer.Argument(help="Folders with DICOM files, or files.")],
+    out: Annotated[Path, typer.Option(help="Where the files for research go.")],
+    key: Annotated[Path, typer.Option(help="The project's secret; made where there is none. Keep it safe.")],
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write old -> new as CSV, for those who re-identify.")
+    ] = None,
+    keep_characteristics: Annotated[
+        bool, typer.Option("--keep-characteristics", help="Keep sex, age (to 89), size and weight.")
+    ] = False,
+    keep_private: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CREATOR,GROUP,ELEMENT", help="A private number to keep; may be repeated."),
+    ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Short names of quarantined files or series to let through."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Make DICOM fit for research: names, dates, UIDs and private data go, scans and their links stay."""
+    from medunet.workflows import deidentify as work
+
+    how: dict[str, Any] = {"mapping": mapping, "reviewed": reviewed}
+    how["keep_characteristics"] = keep_characteristics
+    result = work.deidentify(inputs, out, key_file=key, keep_private=keep_private or (), **how)
+    _finish(result, json_file, failed=bool(result["failed"]))
+
+
+@app.command()
 def demo(workspace: Workspace = Path("demo"), json_file: Json = None) -> None:
     """Run the main job end to end on data that needs no download, in about ten minutes on two cores."""
     from medunet.workflows import demo as work

@@ -27,6 +27,7 @@ IMPORT_NAMES = {
     "pyyaml": "yaml",
     "pyjpegls": "jpeg_ls",
     "scikit-learn": "sklearn",
+    "dicom-anonymizer": "dicomanonymizer",
 }
 LONGEST_FILE = 300
 LONGEST_PIPELINE = 80
