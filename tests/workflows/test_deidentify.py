@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from medunet import cli
 from medunet.errors import ConfigError
-from medunet.io import dicom_headers
+from medunet.io import dicom_file
 from medunet.io.deid.keys import KEY_BYTES
 from medunet.io.deid.one_file import Outcome
 from medunet.workflows import deidentify as module
@@ -124,14 +124,14 @@ def test_a_damaged_file_costs_only_itself(kind: str, originals: Path, tmp_path: 
 def test_a_deflated_bomb_is_refused_and_the_batch_goes_on(
     originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(dicom_headers, "LARGEST_INFLATED", 2**20)
+    monkeypatch.setattr(dicom_file, "LARGEST_HEADER", 2**20)
     bomb = build("ct", 8)
     bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    bomb.PixelData = bytes(2**21)
+    bomb.PixelData = bytes(2**22)
     written(originals / "bomb.dcm", bomb)
     result = run(originals, tmp_path)
     assert result["counts"]["written"] == 6
-    assert "grows beyond 1 MiB" in result["failed"][0]["reason"]
+    assert "grows beyond the 2 MiB" in result["failed"][0]["reason"]
 
 
 def test_a_folder_that_cannot_be_listed_is_a_failure(

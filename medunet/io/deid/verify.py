@@ -24,7 +24,7 @@ from pydicom.dataset import Dataset
 from medunet.io.deid import needles
 from medunet.io.deid.anatomy import is_anatomy
 from medunet.io.deid.needles import OF_THE_MACHINE, TEXT, Needles, needles_of, values_of, walk
-from medunet.io.dicom_headers import read_dataset
+from medunet.io.dicom_file import read_dataset
 
 ALONE = 6  # shorter strings must stand alone
 OURS = frozenset({0x00120062, 0x00120063, 0x00120064})  # what the cleaner writes about itself
