@@ -98,15 +98,22 @@ def _best(
         if facts is None:
             left[candidate.image.id] = candidate.problem
         elif reason := _why_not(facts, rule, card, training):
-            left[candidate.image.id] = reason
+            left[candidate.image.id] = f"{_about(facts)}: {reason}"
         else:
             fitting.append((_rank(facts, rule, training), candidate))
     fitting.sort(key=lambda pair: (*pair[0], pair[1].image.id))
     for rank, candidate in fitting[1:]:
-        left[candidate.image.id] = _why_second(fitting[0][0], rank)
+        about = "" if candidate.facts is None else f"{_about(candidate.facts)}: "
+        left[candidate.image.id] = about + _why_second(fitting[0][0], rank)
     if len(fitting) > 1 and fitting[0][0][:-1] == fitting[1][0][:-1]:
         remarks.append(f"{len(fitting)} series fit the model; of equals, the first was taken")
     return fitting[0][1] if fitting else None
+
+
+def _about(facts: Facts) -> str:
+    """Return how a person knows a series again, without what may name a patient."""
+    shape = "x".join(map(str, facts.shape))
+    return " ".join(word for word in (facts.modality, facts.plane, shape, f"no. {facts.number}") if word)
 
 
 def _why_not(facts: Facts, rule: SeriesRule, card: Card, training: Training) -> str:
@@ -174,10 +181,10 @@ def _why_second(best: tuple[float, ...], rank: tuple[float, ...]) -> str:
 
 
 def outside(values: Sequence[float], spans: Sequence[Span]) -> float:
-    """Return by what factor values leave their spans, as the sum of logarithms; 0.0 inside.
+    """Return by what factor the value that is farthest outside leaves its span, as a logarithm; else 0.0.
 
     >>> outside([1.0, 4.0], [(1.0, 2.0), (1.0, 2.0)])
     0.6931471805599453
     """
     pairs = zip(values, spans, strict=False)
-    return sum(math.log(max(1.0, value / high, low / value)) for value, (low, high) in pairs)
+    return max((math.log(max(1.0, value / high, low / value)) for value, (low, high) in pairs), default=0.0)

@@ -27,6 +27,7 @@ from medunet.studies.message import unpack_volume
 from medunet.studies.task import Image
 
 CHILD = (sys.executable, "-m", "medunet.studies.child")
+TRIES = 3
 LONGEST_ANSWER = 2**28  # bytes of JSON
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 START_S = 120.0  # more than importing ever takes, on a machine that is busy
@@ -52,6 +53,7 @@ class Reader:
         self.limits, self.command = limits, command
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -96,22 +98,12 @@ class Reader:
 
     def kill(self) -> None:
         """End the child from another thread; what was asked of it raises ReadingDiedError."""
+        self._ended = True
         if (process := self._process) is not None:
             process.kill()
 
     def _ask(self, request: dict[str, Any], paths: Sequence[Path]) -> tuple[dict[str, Any], Array | None]:
-        try:
-            connection = self._connection or self._start()
-            connection.send_bytes(json.dumps(request).encode())
-            if not connection.poll(self.limits.seconds):
-                raise TimeoutError
-            reply = json.loads(connection.recv_bytes(LONGEST_ANSWER))
-            array = self._array(connection, reply.pop("array")) if "array" in reply else None
-        except TimeoutError:
-            self.close()
-            raise ReadingDiedError(f"reading took longer than {self.limits.seconds:.0f} s") from None
-        except (EOFError, OSError, ValueError):
-            raise ReadingDiedError(self._last_words()) from None
+        reply, array = self._exchange(request)
         if "error" in reply:
             reason = without_identity(reply["error"], paths)
             if reply["kind"] == "data":
@@ -119,6 +111,28 @@ class Reader:
             limit = f" ({self.limits.memory_gb:g} GB)" if reply["kind"] == "memory" else ""
             raise ReadingDiedError(reason + limit)
         return reply, array
+
+    def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], Array | None]:
+        """Send a request and return the answer; a child that dies is given two more chances.
+
+        The system may have killed it for another process's hunger; a file that crashes it does so each time.
+        """
+        for tries_left in reversed(range(TRIES)):
+            try:
+                connection = self._connection or self._start()
+                connection.send_bytes(json.dumps(request).encode())
+                if not connection.poll(self.limits.seconds):
+                    raise TimeoutError
+                reply = json.loads(connection.recv_bytes(LONGEST_ANSWER))
+                return reply, self._array(connection, reply.pop("array")) if "array" in reply else None
+            except TimeoutError:
+                self.close()
+                raise ReadingDiedError(f"reading took longer than {self.limits.seconds:.0f} s") from None
+            except (EOFError, OSError, ValueError):
+                how = self._last_words()
+                if self._ended or not tries_left:
+                    raise ReadingDiedError(how) from None
+        raise AssertionError
 
     def _start(self) -> Connection:
         mine, theirs = socket.socketpair()

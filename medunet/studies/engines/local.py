@@ -84,7 +84,7 @@ def start(
     workers: int,
     ledger: Ledger,
     options: dict[str, Any],
-    command: Sequence[str] = COMMAND,
+    command: Sequence[str] | None = None,
 ) -> LocalCrew:
     """Start worker processes; leases of processes of this machine that are dead end at once."""
     if options:
@@ -94,7 +94,7 @@ def start(
             ledger.abandon(owner)
     cores = psutil.cpu_count(logical=False) or 1
     threads = {"OMP_NUM_THREADS": str(max(1, cores // workers))} if workers > 1 else {}
-    crew = LocalCrew(settings, ledger, command, threads | os.environ)
+    crew = LocalCrew(settings, ledger, command or COMMAND, threads | os.environ)
     for _ in range(workers):
         crew.add()
     return crew

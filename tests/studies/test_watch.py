@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from medunet.studies.ledger import Ledger
+from medunet.studies.model import Model
+from medunet.studies.reader import ReadLimits
+from medunet.studies.watch import FolderChanges
+from medunet.workflows.studies import Order, look
+from tests.studies.conftest import scans
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_stable_is_told_once(tmp_path: Path):
+    clock = Clock()
+    changes = FolderChanges(tmp_path, 10, [tmp_path / "out"], clock)
+    scans(tmp_path / "a", 2)
+    scans(tmp_path / "out", 1)
+    cursor, ready = changes.since(None)
+    assert ready == []
+    clock.now = 6
+    scans(tmp_path / "a", 3)  # one more arrives
+    scans(tmp_path, 1)
+    cursor, ready = changes.since(cursor)
+    clock.now = 12
+    assert changes.since(cursor)[1] == []
+    clock.now = 16
+    cursor, ready = changes.since(cursor)
+    assert ready == [[tmp_path / "a"], [tmp_path / "Smith_000.nii.gz"]]
+    clock.now = 30
+    assert changes.since(cursor)[1] == []
+    again = FolderChanges(tmp_path, 0, [tmp_path / "out"], clock)  # after a restart
+    assert again.since(cursor)[1] == []
+    assert "Smith" not in cursor
+    (tmp_path / "a/Smith_000.nii.gz").unlink()
+    assert again.since(cursor)[1] == [[tmp_path / "a"]]
+    assert len(json.loads(again.since(None)[0])) == 2
+
+
+def test_a_watched_folder_is_queued_once_and_never_its_own_results(
+    tmp_path: Path, ledger: Ledger, model: Model
+):
+    folder = tmp_path / "in"
+    scans(folder / "one", 2)
+    scans(folder / "results/x", 1)
+    (folder / "results/x/result.json").write_text("{}")
+    order = Order(model, folder / "results")
+    for expected in (2, 0):
+        assert look(ledger, FolderChanges(folder, 0, [folder / "results"]), order, ReadLimits()) == expected
+    assert look(ledger, FolderChanges(folder, 0), order, ReadLimits()) == 0  # the marker alone tells
+    assert ledger.cursor(FolderChanges(folder, 0).name) is not None
+
+
+def test_the_cursor_moves_only_when_all_is_queued(tmp_path: Path, ledger: Ledger, model: Model):
+    class Pacs:
+        name = "pacs"
+
+        def since(self, cursor: str | None) -> tuple[str, list[list[Path]]]:
+            return str(int(cursor or 0) + 1), [[tmp_path / f"fetched{cursor}"]]
+
+    scans(tmp_path / "fetchedNone", 1)
+    scans(tmp_path / "fetched1", 1)
+    order = Order(model, tmp_path / "out")
+    assert look(ledger, Pacs(), order, ReadLimits()) == 1
+    assert ledger.cursor("pacs") == "1"
+    assert look(ledger, Pacs(), order, ReadLimits()) == 0  # the same scans under another name
+    try:
+        look(ledger, Pacs(), order, ReadLimits())
+    except Exception as error:
+        assert "fetched2" in str(error)
+    assert ledger.cursor("pacs") == "2"
