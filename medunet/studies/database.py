@@ -78,16 +78,16 @@ TIME = _Now()
 def open_engine(place: str) -> sql.Engine:
     """Return an engine in which every statement is a transaction of its own; the tables are there."""
     server = "://" in place
-    if server and not place.startswith("postgresql://"):
+    if server and not place.startswith(("postgresql://", "postgresql+")):
         raise ConfigError(
             f"--ledger {public(place)}: expected a file, or postgresql://USER:PASSWORD@HOST/DATABASE."
         )
     url = place.replace("postgresql://", "postgresql+psycopg://", 1) if server else _file_url(Path(place))
     try:
         engine = sql.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=server)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
         raise ConfigError(
-            "--ledger: PostgreSQL needs the package psycopg. Install it: pip install 'medunet[postgres]'."
+            f"--ledger: PostgreSQL needs the package {error.name}. Install it: pip install 'medunet[postgres]'."
         ) from None
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _tune)

@@ -32,8 +32,25 @@ LIMITS = ReadLimits()
 Make = Callable[..., Worker]
 
 
+class Warm(Reader):
+    """A reading process that serves several workers: starting one takes a second."""
+
+    def kill(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Reader]:
+    found = Warm(LIMITS)
+    yield found
+    Reader.close(found)
+
+
 @pytest.fixture
-def make(ledger: Ledger, settings: WorkSettings) -> Iterator[Make]:
+def make(ledger: Ledger, settings: WorkSettings, warm: Reader) -> Iterator[Make]:
     """Return a function that makes a worker with a threshold for a network."""
 
     def worker(predict: Callable[[Volume], Any] | None = None, **changes: object) -> Worker:
@@ -41,7 +58,7 @@ def make(ledger: Ledger, settings: WorkSettings) -> Iterator[Make]:
             def predict(self, volume: Volume) -> Any:
                 return super().predict(volume) if predict is None else predict(volume)
 
-        reader = changes.pop("reader", None)
+        reader = changes.pop("reader", warm)
         writers = changes.pop("writers", None)
         how = {"load": lambda model, device: Own(), "reader": reader} | ({"writers": writers} if writers else {})
         return Worker(settings.model_copy(update=changes), ledger, "me", **how)
