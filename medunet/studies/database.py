@@ -87,7 +87,7 @@ def open_engine(place: str) -> sql.Engine:
         engine = sql.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=server)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--ledger: PostgreSQL needs the package {error.name}. Install it: pip install 'medunet[postgres]'."
+            f"--ledger: needs the package {error.name}. For PostgreSQL: pip install 'medunet[postgres]'."
         ) from None
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _tune)

@@ -11,6 +11,9 @@ LETTERS = 12  # of a hashed id: 48 bits
 UID = re.compile(r"(?<![\w.])\d+(?:\.\d+){5,}(?![\w.])")  # versions and spacings have fewer parts
 PATH = re.compile(r"(?<![\w/])/[^\s:;,'\"()]+")
 SHORTEST_NAME = 3  # letters; shorter names are parts of other words
+# Folders of these names name nobody, and messages use the words.
+WORDS = {"image", "images", "mask", "masks", "scan", "scans", "series", "study", "studies", "data", "dicom"}
+WORDS |= {"file", "files", "archive"}
 
 
 def short_id(text: str) -> str:
@@ -39,7 +42,7 @@ def without_identity(text: str, paths: Iterable[Path] = ()) -> str:
         text = text.replace(whole, f"<{short_id(whole)}>")
     names = {Path(whole).name for whole in known} | {Path(whole).stem for whole in known}
     for name in sorted(names, key=len, reverse=True):
-        if len(name) >= SHORTEST_NAME:
+        if len(name) >= SHORTEST_NAME and name.lower() not in WORDS:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"<{short_id(name)}>", text)
     text = PATH.sub(lambda found: f"<{short_id(found[0])}>", text)
     return UID.sub(lambda found: f"<{short_id(found[0])}>", text)

@@ -32,6 +32,7 @@ BUSY_S = 300.0
 @pytest.fixture
 def trained(tmp_path: Path) -> RunFolder:
     """A run with random weights, for workers that load torch."""
+    (tmp_path / "trained").mkdir()
     return run_folder(tmp_path / "trained")
 
 

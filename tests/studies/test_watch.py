@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from medunet.errors import ConfigError
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import ReadLimits
@@ -71,8 +74,6 @@ def test_the_cursor_moves_only_when_all_is_queued(tmp_path: Path, ledger: Ledger
     assert look(ledger, Pacs(), order, ReadLimits()) == 1
     assert ledger.cursor("pacs") == "1"
     assert look(ledger, Pacs(), order, ReadLimits()) == 0  # the same scans under another name
-    try:
+    with pytest.raises(ConfigError, match="fetched2: no such"):
         look(ledger, Pacs(), order, ReadLimits())
-    except Exception as error:
-        assert "fetched2" in str(error)
     assert ledger.cursor("pacs") == "2"

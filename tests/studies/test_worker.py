@@ -60,7 +60,9 @@ def make(ledger: Ledger, settings: WorkSettings, warm: Reader) -> Iterator[Make]
 
         reader = changes.pop("reader", warm)
         writers = changes.pop("writers", None)
-        how = {"load": lambda model, device: Own(), "reader": reader} | ({"writers": writers} if writers else {})
+        how = {"load": lambda model, device: Own(), "reader": reader} | (
+            {"writers": writers} if writers else {}
+        )
         return Worker(settings.model_copy(update=changes), ledger, "me", **how)
 
     return worker
@@ -137,7 +139,9 @@ def test_a_study_that_kills_the_reading_process_costs_only_itself(
     ledger.add([bad_request(tmp_path, name)], priority=9)
     make(reader=Reader(LIMITS, POISONED)).run()
     assert ledger.counts() == {"done": 2, "failed": 1}
-    assert {"exit": "reading process died (exit status 3)", "bug": "KeyError"}[name] in reasons(ledger)["failed"]
+    assert {"exit": "reading process died (exit status 3)", "bug": "KeyError"}[name] in reasons(ledger)[
+        "failed"
+    ]
 
 
 def bad_request(tmp_path: Path, name: str) -> Any:
@@ -149,9 +153,7 @@ def bad_request(tmp_path: Path, name: str) -> Any:
     return request_of(**like | {"study": "bad", "content": "bad", "images": [image]})
 
 
-def test_what_is_found_finished_is_not_done_again(
-    ledger: Ledger, queued: Callable[[int], Path], make: Make
-):
+def test_what_is_found_finished_is_not_done_again(ledger: Ledger, queued: Callable[[int], Path], make: Make):
     out = queued(1)
     make().run()
     ledger.retry(("done",))
@@ -247,7 +249,12 @@ def test_a_network_that_hangs_ends_the_process_and_fails_the_study(
         return Threshold().predict(volume)
 
     worker = make(hang, study_s=0.2, lease_s=1.0)
-    thread = threading.Thread(target=lambda: pytest.raises(SystemExit, worker.run))
+
+    def work() -> None:
+        with pytest.raises(SystemExit):
+            worker.run()
+
+    thread = threading.Thread(target=work)
     thread.start()
     assert ended.wait(60)
     assert "took longer than 0 s to predict" in reasons(ledger)["failed"]
