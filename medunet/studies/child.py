@@ -15,6 +15,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -132,7 +133,8 @@ def limit(memory_bytes: int) -> None:
 
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
     allowed = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
-    resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
+    with suppress(ValueError, OSError):  # macOS knows no such limit; there, only time is bounded
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the patient
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     if sys.platform == "linux":

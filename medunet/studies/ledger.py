@@ -153,7 +153,8 @@ class Ledger:
 
     def unfinished(self) -> int:
         """Return how many studies are queued or running."""
-        return sum(self.counts().get(state, 0) for state in OPEN)
+        counts = self.counts()
+        return sum(counts.get(state, 0) for state in OPEN)
 
     def rows(self, *, by: str = "id", state: State | None = None) -> Iterator[dict[str, Any]]:
         """Yield all studies in the order in which they were added, or `by` risk, the highest first."""

@@ -15,6 +15,7 @@ from medunet.errors import ConfigError
 from medunet.io.read import content_hash
 from medunet.io.volume import Volume
 from medunet.studies.identity import sha256_of
+from medunet.studies.settings import WorkSettings
 from medunet.studies.training import Training
 
 
@@ -26,7 +27,7 @@ class Predictor(Protocol):
         ...
 
 
-Load = Callable[["Model", str | None], Predictor]  # the model and a device
+Load = Callable[["Model", WorkSettings], Predictor]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,13 @@ class Model:
         return Training.of(self.run)
 
 
-def load_segmenter(model: Model, device: str | None) -> Predictor:
-    """Return the network of a model, on a device; imports torch."""
+def load_segmenter(model: Model, settings: WorkSettings) -> Predictor:
+    """Return the network of a model on the worker's device: of several GPUs, each worker takes its own."""
+    import torch
+
     from medunet.tasks.segment import Segmenter
 
+    device, gpus = settings.device, torch.cuda.device_count()
+    if device is None and gpus > 1:
+        device = f"cuda:{settings.number % gpus}"
     return Segmenter.load(model.run, device=device, folds=model.folds, mirror=model.mirror)

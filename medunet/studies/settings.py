@@ -25,6 +25,7 @@ class WorkSettings(Record):
     held_gb: float = Field(4.0, gt=0)  # voxels of all studies that are between reading and written
     max_attempts: int = Field(3, ge=1)
     parent: int | None = None  # process to end with
+    number: int = 0  # among the workers of a machine: which GPU it takes
 
     @property
     def read_limits(self) -> ReadLimits:

@@ -203,7 +203,7 @@ class Worker:
         if model.sha256 not in self._predictors:
             while len(self._predictors) >= MODELS_KEPT:
                 self._predictors.pop(next(iter(self._predictors)))
-            self._predictors[model.sha256] = self.load(model, self.settings.device)
+            self._predictors[model.sha256] = self.load(model, self.settings)
         return self._predictors[model.sha256]
 
     # ----------------------------------------------------------------------------------------- write

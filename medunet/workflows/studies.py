@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from medunet.errors import ConfigError
+from medunet.errors import ConfigError, MedunetError
 from medunet.studies import engines
 from medunet.studies.identity import short_id
 from medunet.studies.ledger import Ledger
@@ -130,8 +130,9 @@ def watch(
         forever = settings.model_copy(update={"forever": True})
         crew = engines.start(engine, forever, workers, ledger, options or {})
         try:
+            told = ""
             while crew.tend():
-                look(ledger, changes, order, settings.read_limits)
+                told = _looked(ledger, changes, order, settings.read_limits, told)
                 time.sleep(settings.poll_s)
         except KeyboardInterrupt:
             say("Ending: what is predicted is written, the rest stays queued ...")
@@ -152,6 +153,17 @@ def look(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits) -> 
     if groups:
         ledger.set_cursor(changes.name, cursor)
     return added
+
+
+def _looked(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits, told: str) -> str:
+    """Look, and go on if the source is away: told once, tried again. Return what was told."""
+    try:
+        look(ledger, changes, order, limits)
+    except (MedunetError, OSError) as error:
+        if told != str(error):
+            say(f"not looked, tried again: {error}")
+        return str(error)
+    return ""
 
 
 def status(ledger: Ledger) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Threshold:
         return np.select([image > 80, image > 40], [1, 2], 0).astype(np.uint8)
 
 
-def load(model: Model, device: str | None) -> Threshold:
+def load(model: Model, settings: WorkSettings) -> Threshold:
     return Threshold()
 
 

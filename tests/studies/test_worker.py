@@ -60,7 +60,7 @@ def make(ledger: Ledger, settings: WorkSettings, warm: Reader) -> Iterator[Make]
 
         reader = changes.pop("reader", warm)
         writers = changes.pop("writers", None)
-        how = {"load": lambda model, device: Own(), "reader": reader} | (
+        how = {"load": lambda model, settings: Own(), "reader": reader} | (
             {"writers": writers} if writers else {}
         )
         return Worker(settings.model_copy(update=changes), ledger, "me", **how)

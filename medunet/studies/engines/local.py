@@ -31,6 +31,7 @@ class LocalCrew:
     ledger: Ledger
     command: Sequence[str]
     environment: Mapping[str, str]
+    started: int = 0
     idle_deaths: int = 0
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)  # by owner
 
@@ -44,7 +45,9 @@ class LocalCrew:
             text=True,
         )
         self.processes[owner_of(process.pid)] = process
-        text = self.settings.model_copy(update={"parent": os.getpid()}).model_dump_json()
+        own = {"parent": os.getpid(), "number": self.started}
+        self.started += 1
+        text = self.settings.model_copy(update=own).model_dump_json()
         if process.stdin is not None:
             with suppress(BrokenPipeError), process.stdin as stream:
                 stream.write(text)

@@ -51,7 +51,10 @@ class RayCrew:
     def tend(self) -> bool:
         """Say whether any worker is left; Ray itself replaces dead ones."""
         done, self.running = ray.wait(self.running, num_returns=len(self.running), timeout=0)
-        ray.get(done)  # raises what ended a worker
+        try:
+            ray.get(done)
+        except ray.exceptions.RayError as error:
+            raise ConfigError(f"a worker of Ray ended: {str(error).strip().splitlines()[-1]}") from None
         return bool(self.running)
 
     def end(self) -> None:
