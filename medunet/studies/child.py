@@ -128,7 +128,7 @@ def shared(array: Array) -> int:
 
 
 def limit(memory_bytes: int) -> None:
-    """Bound the address space of this process, and end it with its parent."""
+    """Bound the address space of this process, and end it with its parent (the thread that started it)."""
     import resource
 
     most = resource.getrlimit(resource.RLIMIT_AS)[1]

@@ -47,10 +47,12 @@ def test_pieces_of_a_mask():
     mask = np.zeros((30, 30, 30), np.uint8)
     mask[ball(mask.shape, (8, 8, 8), 5)] = 3
     mask[ball(mask.shape, (22, 22, 22), 2)] = 3
-    mask[29, 0:4, 0] = 5
-    mask[28, 4, 1] = 5  # touches by a corner
+    mask[29, 2:6, 3] = 5
+    mask[28, 6, 4] = 5  # touches by a corner
+    mask[10:12, 0, 10] = 7
     found = dict(pieces(mask))
-    assert set(found) == {3, 5}
+    assert set(found) == {3, 5, 7}
+    assert found[7].at_border
     assert (found[3].count, found[3].at_border) == (2, False)
     large, small = (int(ball(mask.shape, (15, 15, 15), r).sum()) for r in (5, 2))
     assert found[3].largest_share == pytest.approx(large / (large + small))

@@ -45,6 +45,7 @@ class Warm(Reader):
 @pytest.fixture(scope="module")
 def warm() -> Iterator[Reader]:
     found = Warm(LIMITS)
+    found._start()  # by this thread: the child ends with the one that started it
     yield found
     Reader.close(found)
 
