@@ -148,15 +148,15 @@ def fetch_model(name: str, uri: str | None, *, workspace: Path, into: Path) -> P
 
     place = Place.of(uri, workspace, experiment="", run_name="", run_key="", state_file=Path())
     try:
+        client = MlflowClient(place.uri, place.uri)
         model, alias, version = re.findall(r"^models:/([^@/]+)(?:@(.+)|/(\d+))$", name)[0]
-        if alias:
-            version = MlflowClient(place.uri, place.uri).get_model_version_by_alias(model, alias).version
+        version = client.get_model_version_by_alias(model, alias).version if alias else version
         target = into / f"{key_of(model)}-{version}"
         if not target.is_dir():
             into.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=into) as temporary:
-                where = (f"models:/{model}/{version}", None, None, temporary)
-                found = download_artifacts(*where, place.uri, place.uri)
+                where = client.get_model_version_download_uri(model, version)
+                found = download_artifacts(where, dst_path=temporary, tracking_uri=place.uri)
                 Path(found, "artifacts", "run").replace(target)
     except problems as error:
         raise OSError(reason(error)) from None

@@ -198,20 +198,22 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     assert model.metadata.signature.inputs.input_names() == ["path"]
     with pytest.raises(mlflow.MlflowException, match="path"):
         model.predict(pd.DataFrame({"image": ["a"]}))
+    store = client(workspace)
+    store.create_registered_model("brain")
+    version = store.create_model_version(
+        "brain", f"models:/{output.model_id}", model_id=output.model_id
+    ).version
+    store.set_registered_model_alias("brain", "best", version)
     mlflow.set_tracking_uri(before)
-    fetched_by_its_alias(workspace, output.model_id, tmp_path / "models")
+    is_fetched_by_its_name(workspace, version, tmp_path / "models")
     kept = {p.name for p in (workspace / "mlflow" / "artifacts").rglob("*") if output.model_id in str(p)}
     assert {"config.yaml", "weights.safetensors", "MLmodel", "model.py"} <= kept
     assert not {name for name in kept if name.endswith((".pkl", ".pt"))}
     assert not kept & {"folds.json", "fold_1"}
 
 
-def fetched_by_its_alias(workspace: Path, model_id: str, into: Path) -> None:
-    """Register a logged model, and fetch its run folder by alias and by version."""
-    store = client(workspace)
-    store.create_registered_model("brain")
-    version = store.create_model_version("brain", f"models:/{model_id}", model_id=model_id).version
-    store.set_registered_model_alias("brain", "best", version)
+def is_fetched_by_its_name(workspace: Path, version: str, into: Path) -> None:
+    """Fetch the run folder of a registered model by alias and by version."""
     for name in ("models:/brain@best", f"models:/brain/{version}"):
         found = fetch_model(name, None, workspace=workspace, into=into)
         assert found == into / f"brain-{version}"
