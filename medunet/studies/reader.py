@@ -53,7 +53,7 @@ class Reader:
         self.limits, self.command = limits, command
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._ended = False
+        self.ended = False  # by `kill`
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -98,7 +98,7 @@ class Reader:
 
     def kill(self) -> None:
         """End the child from another thread; what was asked of it raises ReadingDiedError."""
-        self._ended = True
+        self.ended = True
         if (process := self._process) is not None:
             process.kill()
 
@@ -130,7 +130,7 @@ class Reader:
                 raise ReadingDiedError(f"reading took longer than {self.limits.seconds:.0f} s") from None
             except (EOFError, OSError, ValueError):
                 how = self._last_words()
-                if self._ended or not tries_left:
+                if self.ended or not tries_left:
                     raise ReadingDiedError(how) from None
         raise AssertionError
 

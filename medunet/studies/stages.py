@@ -21,7 +21,7 @@ from medunet.studies.identity import without_identity
 from medunet.studies.model import Model
 from medunet.studies.publish import publish
 from medunet.studies.qc import examine, risk_of
-from medunet.studies.reader import Reader
+from medunet.studies.reader import Reader, ReadingDiedError
 from medunet.studies.task import Request
 from medunet.studies.writers import Study, Writer
 
@@ -57,14 +57,25 @@ def checked_model(request: Request) -> Model:
 
 
 def choose_series(request: Request, model: Model, reader: Reader) -> tuple[Choice, int]:
-    """Return the series to read and the bytes they will take; StudyError if none fits."""
-    candidates = []
+    """Return the series to read and the bytes they will take; StudyError if none fits.
+
+    A series that the reading process dies of costs only itself, unless no other fits: then ReadingDiedError.
+    """
+    candidates, died = [], False
     for image in request.images:
         try:
             candidates.append(Candidate(image, reader.facts(image)))
         except StudyError as error:
             candidates.append(Candidate(image, problem=str(error)))
-    choice = choose(candidates, model.run.card, model.training)
+        except ReadingDiedError as error:
+            if reader.ended:
+                raise
+            died = True
+            candidates.append(Candidate(image, problem=str(error)))
+    try:
+        choice = choose(candidates, model.run.card, model.training)
+    except StudyError as error:
+        raise ReadingDiedError(str(error)) if died else error from None
     chosen = {image.id for image in choice.images}
     shapes = [c.facts.shape for c in candidates if c.facts is not None and c.image.id in chosen]
     voxels = max((math.prod(shape) for shape in shapes), default=1)

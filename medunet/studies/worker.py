@@ -187,6 +187,8 @@ class Worker:
             held, loaded = item.held, item.loaded
             with self.closing.answering_for(held.task, self.stop.is_set):
                 predictor = self._predictor(loaded.model)
+                if self.stop.is_set():
+                    return
                 self.holding.stage(held, "predict")
                 mask = self._predict(predictor, loaded)
                 self.holding.stage(held, "wait")

@@ -24,9 +24,10 @@ from medunet.studies.reader import Reader, ReadLimits
 from medunet.studies.settings import WorkSettings
 from medunet.studies.worker import Worker
 from medunet.workflows.studies import Order, add
-from tests.studies.conftest import request_of, scans
+from tests.studies.conftest import make_run, request_of, scans
 from tests.studies.stub_work import Threshold
 from tests.studies.test_reader import POISONED
+from tests.studies.test_scan import same_study
 
 LIMITS = ReadLimits()
 Make = Callable[..., Worker]
@@ -143,6 +144,20 @@ def test_a_study_that_kills_the_reading_process_costs_only_itself(
     assert {"exit": "reading process died (exit status 3)", "bug": "KeyError"}[name] in reasons(ledger)[
         "failed"
     ]
+
+
+def test_a_series_that_kills_the_reading_process_costs_only_itself(
+    tmp_path: Path, ledger: Ledger, make: Make
+):
+    model = Model.open(make_run(tmp_path / "ct", modality="CT").path)
+    same_study(tmp_path / "scans")
+    (tmp_path / "scans/b").rename(tmp_path / "scans/crash")
+    add(ledger, [tmp_path / "scans"], Order(model, tmp_path / "out"), LIMITS, quiet=True)
+    make(reader=Reader(LIMITS, POISONED)).run()
+    (row,) = ledger.rows()
+    assert (row["state"], row["reason"]) == ("done", "")
+    (reason,) = row["result"]["series_not_taken"].values()
+    assert "SIGSEGV" in reason
 
 
 def bad_request(tmp_path: Path, name: str) -> Any:
