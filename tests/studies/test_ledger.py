@@ -140,17 +140,16 @@ ledger = Ledger(sys.argv[1]); done = 0
 sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline(); begun = time.process_time()
 while task := ledger.claim(sys.argv[2], 60):
     done += ledger.finish(task.key, sys.argv[2], "done")
-    if sys.argv[2] == "w0" and done == 100: os.kill(os.getpid(), 9)
+    if sys.argv[2] == "w0" and done == 50: os.kill(os.getpid(), 9)
 print(done, time.process_time() - begun)
 """
 
 
-def test_three_processes_share_the_work_and_one_is_killed(tmp_path: Path):
+def test_three_processes_share_the_work_and_one_is_killed(ledger: Ledger):
     """500 tasks/s are asked for; on a machine that others use, processor seconds tell it."""
-    place, total = str(tmp_path / "l.db"), 1500
-    ledger = Ledger(place)
+    total = 1200
     ledger.add([request_of(n) for n in range(total)])
-    command = [sys.executable, "-c", DRAIN, place]
+    command = [sys.executable, "-c", DRAIN, ledger.place]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     workers = [subprocess.Popen([*command, f"w{n}"], **pipes) for n in range(3)]
     assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 3
@@ -165,8 +164,8 @@ def test_three_processes_share_the_work_and_one_is_killed(tmp_path: Path):
     per_cpu_s = sum(done) / sum(float(words[1]) for words in said[1:])
     sys.stderr.write(f"{total / wall:.0f} tasks/s; {per_cpu_s:.0f} per second of one processor\n")
     rows = Counter((row["state"], row["completions"]) for row in ledger.rows())
-    assert rows[("done", 1)] == 100 + sum(done) == total
-    assert per_cpu_s > 300  # two processors: 600 tasks/s
+    assert rows[("done", 1)] == 50 + sum(done) == total
+    assert per_cpu_s > 250  # two processors: 500 tasks/s
 
 
 def test_a_network_drive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
