@@ -37,7 +37,7 @@ def reader() -> Iterator[Reader]:
 
 @pytest.fixture
 def poisoned() -> Iterator[Reader]:
-    with Reader(ReadLimits(memory_gb=4, seconds=60), POISONED) as found:
+    with Reader(ReadLimits(memory_gb=2, seconds=60), POISONED) as found:
         yield found
 
 
@@ -99,7 +99,7 @@ def test_what_is_wrong_with_a_file_is_told_without_its_name(tmp_path: Path, read
     [
         ("exit", "exit status 3"),
         ("crash", "SIGSEGV"),
-        ("eat", r"more memory .*\(4 GB\)"),
+        ("eat", r"more memory .*\(2 GB\)"),
         ("bug", "KeyError in"),
     ],
 )

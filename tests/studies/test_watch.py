@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from medunet.errors import ConfigError
+from medunet.studies import engines
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import ReadLimits
+from medunet.studies.settings import WorkSettings
 from medunet.studies.watch import FolderChanges
-from medunet.workflows.studies import Order, look
+from medunet.workflows.studies import Order, look, watch
 from tests.studies.conftest import scans
 
 
@@ -59,6 +63,44 @@ def test_a_watched_folder_is_queued_once_and_never_its_own_results(
         assert look(ledger, FolderChanges(folder, 0, [folder / "results"]), order, ReadLimits()) == expected
     assert look(ledger, FolderChanges(folder, 0), order, ReadLimits()) == 0  # the marker alone tells
     assert ledger.cursor(FolderChanges(folder, 0).name) is not None
+
+
+def test_watching_goes_on_when_the_source_is_away_and_ends_in_order(
+    tmp_path: Path,
+    ledger: Ledger,
+    model: Model,
+    settings: WorkSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    class Crew:
+        rounds, ended = 0, False
+
+        def tend(self) -> bool:
+            self.rounds += 1
+            if self.rounds == 3:
+                scans(tmp_path / "in/late", 1)
+            if self.rounds == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return True
+
+        def end(self) -> None:
+            self.ended = True
+
+    crew, asked = Crew(), list[WorkSettings]()
+
+    def start(name: str, settings: WorkSettings, *_: object) -> Crew:
+        asked.append(settings)
+        return crew
+
+    monkeypatch.setattr(engines, "start", start)
+    before = signal.getsignal(signal.SIGTERM)
+    told = watch(ledger, FolderChanges(tmp_path / "in", 0), Order(model, tmp_path / "out"), settings)
+    assert told == {"done": 0, "failed": 0, "refused": 0}
+    assert (crew.rounds, crew.ended, asked[0].forever) == (6, True, True)
+    assert ledger.counts() == {"queued": 1}
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert capsys.readouterr().err.count("tried again") == 1  # the folder was not there at first
 
 
 def test_the_cursor_moves_only_when_all_is_queued(tmp_path: Path, ledger: Ledger, model: Model):
