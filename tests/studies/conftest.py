@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,9 +88,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _server(tools: Path, folder: Path) -> Iterator[str]:
-    import os
-    import pwd
-
     as_user: dict[str, object] = {}
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         try:
@@ -95,8 +95,7 @@ def _server(tools: Path, folder: Path) -> Iterator[str]:
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        folder = Path(f"/tmp/medunet-pg-{os.getpid()}")
-        folder.mkdir(mode=0o700)
+        folder = Path(tempfile.mkdtemp(prefix="medunet-pg-"))
         os.chown(folder, account.pw_uid, account.pw_gid)
     data = folder / "data"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/", "check": True}
