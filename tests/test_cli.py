@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_every_verb_has_help():
     text = medunet("--help").stdout
-    for verb in ("doctor", "check", "prepare", "train", "evaluate", "predict", "demo"):
+    for verb in ("doctor", "check", "prepare", "train", "evaluate", "predict", "demo", "studies"):
         assert verb in text
         assert "Usage" in medunet(verb, "--help").stdout
 

@@ -55,11 +55,11 @@ def test_every_card_and_recipe_is_on_its_page(kind: str) -> None:
 
 
 def test_a_command_on_a_page_exists() -> None:
-    known = set(
-        re.findall(r"^def ([a-z]+)\(", (ROOT / "medunet/cli.py").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "medunet/cli").glob("*.py"))
+    known = set(re.findall(r"^def ([a-z]+)\(", code, re.MULTILINE))
     for page in PAGES:
-        for verb in re.findall(r"^medunet ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        text = page.read_text(encoding="utf-8")
+        for verb in re.findall(r"^medunet (?:studies )?([a-z]+)", text, re.MULTILINE):
             assert verb in known, f"{page}: medunet {verb}"
 
 

@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Path:
     contracts = SETTINGS["tool"]["importlinter"]["contracts"]
     layers = next(c["layers"] for c in contracts if c["type"] == "layers")
     for room in {re.sub(r"[^a-z_]", "", part) for layer in layers for part in layer.split("|")}:
-        if room not in ("__main__", "studies", "review", "diffusion"):
+        if room not in ("__main__", "review", "diffusion"):
             plant(tmp_path, f"medunet/{room}/__init__.py", f'"""The room {room}."""\n')
     plant(tmp_path, "medunet/__init__.py", '"""A tree to plant faults in."""\n\n__version__ = "0"\n')
     for name in ("networks/__init__", "networks/one", "networks/two"):

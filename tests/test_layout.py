@@ -19,7 +19,7 @@ TOP = {
 }  # fmt: skip
 MADE_HERE = {
     ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "__pycache__",
-    "build", "dist", "medunet.egg-info", "runs", "cache", "review", "demo",
+    "build", "dist", "medunet.egg-info", "runs", "cache", "review", "demo", "studies",
 }  # fmt: skip
 IMPORT_NAMES = {
     "simpleitk": "SimpleITK",
@@ -143,7 +143,9 @@ def imported(path: Path) -> set[str]:
 def test_every_import_is_a_declared_dependency() -> None:
     """A package that only comes along with another one may be gone tomorrow; `datasets` is never imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["ray"], *extras["slurm"], *extras["postgres"]]
+    declared = {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in wanted}
     declared = {IMPORT_NAMES.get(name, name) for name in declared} | {"medunet"} | sys.stdlib_module_names
     found = {path: imported(path) - declared for path in (ROOT / "medunet").rglob("*.py")}
     assert {str(path): names for path, names in found.items() if names} == {}
@@ -151,7 +153,10 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = [
+        *project["dependencies"],
+        *(text for extra in project["optional-dependencies"].values() for text in extra),
+    ]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0] for line in lines if "==" in line}
     assert {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in wanted} - pinned == set()

@@ -77,6 +77,30 @@ class MaskRule(Record):
         return self
 
 
+class SeriesRule(Record):
+    """Which series of a study a channel is read from. Unset keys follow from the training data.
+
+    Body parts are DICOM's words (PS3.16, CID 4031), such as BRAIN. A series that does not name its body part
+    or contrast agent is not left out for it. `description` is a hint: it decides between series that fit.
+    """
+
+    body_part: tuple[str, ...] = ()
+    plane: Literal["axial", "coronal", "sagittal"] | None = None
+    contrast: bool | None = None
+    spacing_min: tuple[float, ...] | None = None  # per RAS axis in mm
+    spacing_max: tuple[float, ...] | None = None
+    description: str | None = None  # regular expression, capitals or not
+
+    @field_validator("description")
+    @classmethod
+    def _is_an_expression(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
 class Expect(Record):
     """What the data must look like when first read: a wrong download fails with numbers, not after a day."""
 
@@ -106,6 +130,7 @@ class Card(Record):
     pixel_mm: float | None = Field(None, gt=0)  # edge of a pixel where the files do not say
     tolerance_mm: float = Field(1.0, gt=0)  # surface distance that counts as agreement (NSD)
     expect: Expect = Expect()
+    series: tuple[SeriesRule, ...] = ()  # of a study, one per channel; see medunet.studies.choose
 
     @field_validator("labels")
     @classmethod
@@ -136,6 +161,10 @@ class Card(Record):
                 raise ValueError(f"labels: {label.name} is mirrored to {label.mirror}, which is not a label")
         if unknown := set(self.mask.values.values()) - set(self.labels) - {0}:
             raise ValueError(f"mask.values leads to labels {sorted(unknown)} that the card does not name")
+        if self.series and len(self.series) != self.channels:
+            raise ValueError(
+                f"series: {len(self.series)} rules for {self.channels} channel(s); give one each"
+            )
         if self.files is None and self.layout not in PRESETS:
             raise ValueError(f"layout {self.layout} has no usual places: add `files:` with image and mask")
         return self

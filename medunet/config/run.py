@@ -1,6 +1,6 @@
 """The run folder: what a training leaves behind and all that inference needs.
 
-RUN/config.yaml  card.yaml  plan.yaml  folds.json  run.json
+RUN/config.yaml  card.yaml  plan.yaml  ranges.yaml  folds.json  run.json
 RUN/fold_0/weights.safetensors  fold.json  metrics.jsonl  checkpoint/  evaluation/
 """
 
@@ -17,6 +17,7 @@ from medunet.config.base import Record, parse
 from medunet.config.card import Card
 from medunet.config.load import read_yaml
 from medunet.config.plan import Plan
+from medunet.config.ranges import Ranges
 from medunet.config.recipe import Recipe
 from medunet.errors import ConfigError
 
@@ -65,6 +66,12 @@ class RunFolder:
     def plan(self) -> Plan:
         """What was planned."""
         return parse(Plan, read_yaml(self.path / "plan.yaml"), where=str(self.path / "plan.yaml"))
+
+    @cached_property
+    def ranges(self) -> Ranges | None:
+        """What the training data were like; None for runs of before it was kept."""
+        place = self.path / "ranges.yaml"
+        return parse(Ranges, read_yaml(place), where=str(place)) if place.is_file() else None
 
     @cached_property
     def folds(self) -> Folds:

@@ -11,6 +11,7 @@ import numpy as np
 from medunet.config.base import Record, parse
 from medunet.config.card import Card
 from medunet.data.cases import Case
+from medunet.data.pieces import pieces
 from medunet.errors import DataError
 from medunet.io.check import same_grid
 from medunet.io.read import read_image, read_mask
@@ -18,7 +19,7 @@ from medunet.io.volume import Volume
 from medunet.io.write import write_atomic
 
 SAMPLES = 2000  # intensities kept per case, drawn inside labels
-VERSION = "1"  # raise it when reading or measuring changes
+VERSION = "2"  # raise it when reading or measuring changes
 
 
 class Fingerprint(Record):
@@ -29,6 +30,8 @@ class Fingerprint(Record):
     spacing_known: bool
     kind: str  # "grey" or "colour": cases of both kinds go to every fold
     label_voxels: dict[int, int]  # label of the card -> voxels
+    largest_piece: dict[int, float] = {}  # label -> share of its voxels in the largest connected piece
+    at_border: tuple[int, ...] = ()  # labels that end at the border of the image
     samples: tuple[
         tuple[float, ...], ...
     ]  # (n, C) intensities inside labels; of all voxels if there are none
@@ -80,6 +83,7 @@ def _measure(image: Volume, mask: Volume) -> Fingerprint:
     inside = np.flatnonzero(mask.array) if (mask.array > 0).any() else np.arange(mask.array.size)
     drawn = np.random.default_rng(0).choice(inside, min(SAMPLES, len(inside)), replace=False)
     flat = image.array.reshape(len(image.array), -1)
+    shapes = dict(pieces(mask.array))
     colour = len(flat) > 1 and any(not np.array_equal(flat[0], channel) for channel in flat[1:])
     return Fingerprint(
         shape=image.shape,
@@ -87,6 +91,8 @@ def _measure(image: Volume, mask: Volume) -> Fingerprint:
         spacing_known=image.spacing_known,
         kind="colour" if colour else "grey",
         label_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True) if v},
+        largest_piece={label: round(piece.largest_share, 6) for label, piece in shapes.items()},
+        at_border=tuple(label for label, piece in shapes.items() if piece.at_border),
         samples=tuple(tuple(float(x) for x in row) for row in flat[:, drawn].T),
         warnings=image.warnings + mask.warnings,
     )

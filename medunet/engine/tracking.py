@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from medunet import __version__
 from medunet.engine.outbox import Curve, Outbox, Outcome
-from medunet.engine.place import MLFLOW_SETTINGS, Announcer, Place, key_of, short
+from medunet.engine.place import MLFLOW_SETTINGS, Announcer, Place, key_of, reason, short
 from medunet.engine.staging import stage_model
 
 if TYPE_CHECKING:
@@ -137,6 +138,29 @@ class Run:
         monitor: Any = SystemMetricsMonitor
         self.monitor = monitor(self.id, resume_logging=True, tracking_uri=uri)
         self.monitor.start()
+
+
+def fetch_model(name: str, uri: str | None, *, workspace: Path, into: Path) -> Path:
+    """Return the run folder of models:/NAME@ALIAS or models:/NAME/VERSION, fetched once; OSError if none."""
+    problems = _problems()
+    from mlflow.artifacts import download_artifacts
+    from mlflow.tracking import MlflowClient
+
+    place = Place.of(uri, workspace, experiment="", run_name="", run_key="", state_file=Path())
+    try:
+        client = MlflowClient(place.uri, place.uri)
+        model, alias, version = re.findall(r"^models:/([^@/]+)(?:@(.+)|/(\d+))$", name)[0]
+        version = client.get_model_version_by_alias(model, alias).version if alias else version
+        target = into / f"{key_of(model)}-{version}"
+        if not target.is_dir():
+            into.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=into) as temporary:
+                where = client.get_model_version_download_uri(model, version)
+                found = download_artifacts(where, dst_path=temporary, tracking_uri=place.uri)
+                Path(found, "artifacts", "run").replace(target)
+    except problems as error:
+        raise OSError(reason(error)) from None
+    return target
 
 
 def _problems() -> tuple[type[BaseException], ...]:

@@ -6,7 +6,7 @@ comes back by the nearest voxel, plane by plane.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,7 @@ class PlaneGrid(Grid):
     `affine` is exact where the planes are evenly spaced (then it may be sheared), else only near.
     """
 
-    origins: Vector | None = None
+    origins: Vector = field(default_factory=lambda: np.zeros((0, 3)))
     even: bool = True
 
     @property
@@ -41,7 +41,7 @@ class PlaneGrid(Grid):
         Columns and rows are counted in voxels, heights in mm.
         """
         row, column = self.affine[:3, 0], self.affine[:3, 1]
-        origins = np.asarray(self.origins)
+        origins = self.origins
         across = [origins @ axis / (axis @ axis) for axis in (row, column)]
         heights = origins @ self._normal
         return across[0] - across[0].min(), across[1] - across[1].min(), heights - heights[0]
@@ -67,7 +67,7 @@ class PlaneGrid(Grid):
     @cached_property
     def _target_affine(self) -> Affine:
         row, column = self.affine[:3, 0], self.affine[:3, 1]
-        origins = np.asarray(self.origins)
+        origins = self.origins
         affine = np.eye(4)
         affine[:3, :3] = np.stack([row, column, self._normal * self._step_mm], axis=1)
         affine[:3, 3] = origins[0] - self._places[0][0] * row - self._places[1][0] * column

@@ -10,6 +10,7 @@ from medunet.config.load import write_yaml
 from medunet.config.recipe import Recipe
 from medunet.config.run import Folds, RunFolder
 from medunet.data.plan import Device
+from medunet.data.ranges import ranges_of
 from medunet.data.splits import folds_of, strata_of
 from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
@@ -26,7 +27,7 @@ def run_path(workspace: Path, name: str | None, recipe: Recipe, found: Survey) -
 
 
 def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
-    """Write config, card, plan and folds, unless the run is there; a run with run.json is complete."""
+    """Write config, card, plan, ranges and folds, unless the run is there; with run.json it is complete."""
     if (path / "run.json").is_file():
         return
     plan = plan_for(found, recipe, device)
@@ -46,6 +47,8 @@ def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
     write_yaml(path / "config.yaml", recipe.model_dump(mode="json"))
     write_yaml(path / "card.yaml", found.card.model_dump(mode="json"))
     write_yaml(path / "plan.yaml", plan.model_dump(mode="json"))
+    ranges = ranges_of(list(prints.values()), found.card.labels)
+    write_yaml(path / "ranges.yaml", ranges.model_dump(mode="json"))
     (path / "folds.json").write_text(folds.model_dump_json(indent=1), encoding="utf-8")
     facts = {
         "data": str(found.data.absolute()),

@@ -5,24 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from medunet import __version__
+from medunet.config.versions import versions
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "mlflow")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of medunet, Python and the packages that decide results."""
-    found = {"medunet": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+__all__ = ["commit", "origin", "versions"]
 
 
 def commit() -> str | None:

@@ -36,3 +36,12 @@ def test_a_wrong_card_says_what_is_wrong(change: dict[str, object], message: str
     with pytest.raises(ConfigError) as error:
         card(**change)
     assert message in str(error.value)
+
+
+def test_series_rules_are_one_per_channel_and_hold_expressions():
+    rule = {"plane": "axial", "description": "t1"}
+    assert card(series=[rule]).series[0].plane == "axial"
+    with pytest.raises(ConfigError, match="2 rules for 1 channel"):
+        card(series=[rule, rule])
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        card(series=[{"description": "("}])

@@ -15,7 +15,7 @@ import pytest
 
 from medunet.engine import outbox
 from medunet.engine.place import Place, public
-from medunet.engine.tracking import Tracker
+from medunet.engine.tracking import Tracker, fetch_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,11 +198,30 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     assert model.metadata.signature.inputs.input_names() == ["path"]
     with pytest.raises(mlflow.MlflowException, match="path"):
         model.predict(pd.DataFrame({"image": ["a"]}))
+    store = client(workspace)
+    store.create_registered_model("brain")
+    version = store.create_model_version(
+        "brain", f"models:/{output.model_id}", model_id=output.model_id
+    ).version
+    store.set_registered_model_alias("brain", "best", version)
     mlflow.set_tracking_uri(before)
+    is_fetched_by_its_name(workspace, version, tmp_path / "models")
     kept = {p.name for p in (workspace / "mlflow" / "artifacts").rglob("*") if output.model_id in str(p)}
     assert {"config.yaml", "weights.safetensors", "MLmodel", "model.py"} <= kept
     assert not {name for name in kept if name.endswith((".pkl", ".pt"))}
     assert not kept & {"folds.json", "fold_1"}
+
+
+def is_fetched_by_its_name(workspace: Path, version: str, into: Path) -> None:
+    """Fetch the run folder of a registered model by alias and by version."""
+    for name in ("models:/brain@best", f"models:/brain/{version}"):
+        found = fetch_model(name, None, workspace=workspace, into=into)
+        assert found == into / f"brain-{version}"
+        assert sorted(p.name for p in found.iterdir()) == ["config.yaml", "fold_0"]
+    assert [path.name for path in into.iterdir()] == [found.name]
+    for wrong in ("models:/brain@nobody", "models:/nothing/1", "models:/odd"):
+        with pytest.raises(OSError, match=r"\w"):
+            fetch_model(wrong, None, workspace=workspace, into=into)
 
 
 def test_nothing_is_written_outside_the_workspace_and_mlflow_is_imported_in_the_thread(

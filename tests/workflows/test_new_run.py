@@ -26,6 +26,9 @@ def test_a_run_is_made_once_and_holds_folds_over_patients(tmp_path: Path):
     create(tmp_path / "run", recipe(), found, "cpu")
     run = reopen(tmp_path / "run", recipe(), found)
     assert sorted(case for fold in run.folds.validation for case in fold) == sorted(found.cases)
+    assert run.ranges is not None
+    assert run.ranges.cases == 6
+    assert run.ranges.labels[1].always
     written = (tmp_path / "run/folds.json").stat().st_mtime_ns
     create(tmp_path / "run", recipe(), found, "cpu")
     assert (tmp_path / "run/folds.json").stat().st_mtime_ns == written

@@ -1,0 +1,123 @@
+"""Commands on runs: train, evaluate, predict, demo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medunet.cli.options import (
+    CardOption,
+    Data,
+    Device,
+    Json,
+    MemoryGb,
+    Recipe,
+    Run,
+    Settings,
+    Workspace,
+    finish,
+    load_both,
+    open_run,
+    with_memory,
+)
+
+
+def train(  # noqa: PLR0913  one parameter an option
+    recipe: Recipe,
+    data: Data,
+    fold: Annotated[int, typer.Option(help="Which fold is held out.")] = 0,
+    budget: Annotated[str | None, typer.Option(help="Time or steps: 10m, 2h, 1d, '500 steps'.")] = None,
+    card: CardOption = None,
+    settings: Settings = None,
+    device: Device = None,
+    memory_gb: MemoryGb = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: recipe and a hash.")] = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Train one fold. The same command again goes on where it stopped."""
+    wishes = with_memory(settings, memory_gb) + ([f"training.budget={budget}"] if budget else [])
+    chosen, chosen_card = load_both(recipe, card, wishes)
+    from medunet.workflows import train as work
+
+    result = work.train(
+        chosen,
+        card=chosen_card,
+        data=data,
+        fold=fold,
+        workspace=workspace,
+        device=device,
+        name=name,
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+    )
+    finish(result, json_file, failed=bool(result["failed"]), show=True)
+
+
+def evaluate(  # noqa: PLR0913  one parameter an option
+    run: Run,
+    data: Annotated[
+        Path | None, typer.Option(help="Other labelled data than the run's held-out cases.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option(help="Only this fold; default: all that are trained.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where tables, report and masks go.")] = None,
+    save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
+    card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
+    device: Device = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Score a run on cases it was not trained on: tables, intervals and a report with pictures."""
+    from medunet.config.load import load_card
+    from medunet.workflows import evaluate as work
+
+    other = load_card(card) if card else None
+    result = work.evaluate(
+        open_run(run, workspace),
+        data=data,
+        fold=fold,
+        out=out,
+        device=device,
+        card=other,
+        save_masks=save_masks,
+    )
+    finish(result, json_file, failed=bool(result["failed"]))
+
+
+def predict(  # noqa: PLR0913  one parameter an option
+    run: Run,
+    images: Annotated[list[Path], typer.Argument(help="Images, DICOM series folders, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Where masks and reports go.")],
+    fold: Annotated[
+        int | None, typer.Option(help="Only this fold; default: all that are trained, averaged.")
+    ] = None,
+    ending: Annotated[
+        str | None, typer.Option("--format", help="nii.gz, nii, mha, nrrd, png or tif.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror", help="Average over mirrored copies; default: as the recipe says."
+        ),
+    ] = None,
+    device: Device = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Segment images; every mask lies on exactly its image's grid."""
+    from medunet.workflows import predict as work
+
+    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device}
+    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror}
+    result = work.predict(open_run(run, workspace), images, out, **how)
+    finish(result, json_file, failed=bool(result["failed"]))
+
+
+def demo(workspace: Workspace = Path("demo"), json_file: Json = None) -> None:
+    """Run the main job end to end on data that needs no download, in about ten minutes on two cores."""
+    from medunet.workflows import demo as work
+
+    finish(work.demo(workspace), json_file)

@@ -1,0 +1,220 @@
+"""Commands on the queue of studies: add, run, watch, status, retry, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medunet.cli.options import Device, Json, Workspace, finish
+from medunet.errors import ConfigError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Segment many studies: queue them, work through them, see which results to doubt.",
+)
+
+LedgerOption = Annotated[
+    str | None,
+    typer.Option("--ledger", help="File or postgresql:// URL; default: WORKSPACE/studies/ledger.db."),
+]
+ModelOption = Annotated[str, typer.Option("--model", help="A run folder, or models:/NAME@ALIAS of MLflow.")]
+Out = Annotated[Path, typer.Option("--out", help="Where one folder a study is written.")]
+Formats = Annotated[list[str] | None, typer.Option("--format", help="nifti; may be repeated.")]
+Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold; may be repeated.")]
+Mirror = Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Average over mirrored copies.")]
+Priority = Annotated[int, typer.Option("--priority", help="Higher is worked on sooner.")]
+Engine = Annotated[str, typer.Option("--engine", help="local, ray or slurm.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="How many studies are predicted at once.")]
+EngineSet = Annotated[
+    list[str] | None, typer.Option("--engine-set", metavar="KEY=VALUE", help="A setting of Ray or submitit.")
+]
+WorkSet = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A limit of the workers, such as read_gb=16."),
+]
+
+
+@app.command()
+def add(  # noqa: PLR0913  one parameter an option
+    paths: Annotated[list[Path], typer.Argument(help="Scans, DICOM folders, or folders of them.")],
+    model: ModelOption,
+    out: Out,
+    formats: Formats = None,
+    fold: Folds = None,
+    mirror: Mirror = None,
+    priority: Priority = 0,
+    settings: WorkSet = None,
+    ledger: LedgerOption = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Queue studies for a model; the same study, model and options are queued once."""
+    from medunet.workflows import studies as work
+
+    order = _order(model, out, formats, fold, mirror, priority, workspace)
+    limits = _settings(settings, ledger, workspace).read_limits
+    result = work.add(_ledger(ledger, workspace), paths, order, limits)
+    finish(result, json_file, failed=bool(result["refused"]), show=True)
+
+
+@app.command()
+def run(  # noqa: PLR0913  one parameter an option
+    workers: Workers = 1,
+    engine: Engine = "local",
+    engine_set: EngineSet = None,
+    settings: WorkSet = None,
+    device: Device = None,
+    ledger: LedgerOption = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Work until nothing is queued. After a crash, the same command goes on."""
+    from medunet.workflows import studies as work
+
+    how = _settings(settings, ledger, workspace, device)
+    result = work.run(_ledger(ledger, workspace), how, engine, workers, _pairs(engine_set))
+    bad = result["failed"] or result["refused"] or result["unfinished"]
+    finish(result, json_file, failed=bool(bad), show=True)
+
+
+@app.command()
+def watch(  # noqa: PLR0913  one parameter an option
+    folder: Annotated[Path, typer.Argument(help="A folder that scans are put into.")],
+    model: ModelOption,
+    out: Out,
+    stable: Annotated[
+        float, typer.Option("--stable", help="Seconds without a change before it is whole.")
+    ] = 30,
+    formats: Formats = None,
+    fold: Folds = None,
+    mirror: Mirror = None,
+    priority: Priority = 0,
+    workers: Workers = 1,
+    engine: Engine = "local",
+    engine_set: EngineSet = None,
+    settings: WorkSet = None,
+    device: Device = None,
+    ledger: LedgerOption = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Queue and work on whatever is put into a folder, until Ctrl-C or SIGTERM."""
+    from medunet.studies.watch import FolderChanges
+    from medunet.workflows import studies as work
+
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder.")
+    order = _order(model, out, formats, fold, mirror, priority, workspace)
+    how = _settings(settings, ledger, workspace, device)
+    result = work.watch(
+        _ledger(ledger, workspace),
+        FolderChanges(folder, stable, [out]),
+        order,
+        how,
+        engine=engine,
+        workers=workers,
+        options=_pairs(engine_set),
+    )
+    finish(result, json_file, show=True)
+
+
+@app.command()
+def status(ledger: LedgerOption = None, workspace: Workspace = Path(), json_file: Json = None) -> None:
+    """Show how many studies are queued, running, done, failed and refused."""
+    from medunet.workflows import studies as work
+
+    finish(work.status(_ledger(ledger, workspace, there=True)), json_file, show=True)
+
+
+@app.command()
+def retry(
+    studies: Annotated[list[str] | None, typer.Argument(help="Only these; default: all that failed.")] = None,
+    refused: Annotated[bool, typer.Option("--refused", help="Also those that were refused.")] = False,
+    ledger: LedgerOption = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Queue failed studies again."""
+    states = ("failed", "refused") if refused else ("failed",)
+    count = _ledger(ledger, workspace, there=True).retry(states, studies)
+    finish({"queued": count}, json_file, show=True)
+
+
+@app.command()
+def report(
+    by: Annotated[
+        str, typer.Option("--sort", help="risk, or id: the order in which they were added.")
+    ] = "risk",
+    paths: Annotated[bool, typer.Option("--paths", help="Tell where the images of each study lie.")] = False,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a table.")] = None,
+    ledger: LedgerOption = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """List all studies with their risk, flags, volumes and reasons; the riskiest first."""
+    from medunet.io.write import write_atomic
+    from medunet.studies.report import as_csv, as_table
+    from medunet.workflows import studies as work
+
+    if by not in ("risk", "id"):
+        raise ConfigError(f"--sort {by}: expected risk or id.")
+    rows = work.report(_ledger(ledger, workspace, there=True), by=by, paths=paths)
+    if csv_file is not None:
+        with write_atomic(csv_file) as temporary:
+            temporary.write_text(as_csv(rows), encoding="utf-8")
+    typer.echo(as_table(rows))
+    finish({"studies": rows}, json_file)
+
+
+def _ledger(place: str | None, workspace: Path, *, there: bool = False) -> Any:
+    """Open the ledger; ConfigError if it must be `there` and is not."""
+    from medunet.studies.ledger import Ledger
+
+    file = _place(place, workspace)
+    if there and "://" not in file and not Path(file).is_file():
+        raise ConfigError(f"{file}: there is no ledger. Queue studies first: medunet studies add.")
+    return Ledger(file)
+
+
+def _place(place: str | None, workspace: Path) -> str:
+    return place or str((workspace / "studies" / "ledger.db").resolve())
+
+
+def _order(
+    model: str,
+    out: Path,
+    formats: list[str] | None,
+    fold: list[int] | None,
+    mirror: bool | None,
+    priority: int,
+    workspace: Path,
+) -> Any:
+    from medunet.studies.model import Model
+    from medunet.workflows.registered import local_run
+    from medunet.workflows.studies import Order
+
+    folds = tuple(fold) if fold else None
+    opened = Model.open(local_run(model, workspace), folds, mirror)
+    return Order(opened, out, tuple(formats or ["nifti"]), priority)
+
+
+def _settings(
+    settings: list[str] | None, ledger: str | None, workspace: Path, device: str | None = None
+) -> Any:
+    from medunet.config.base import parse
+    from medunet.config.load import with_settings
+    from medunet.studies.settings import WorkSettings
+
+    logs = (workspace / "studies" / "logs").resolve()
+    values = {"ledger": _place(ledger, workspace), "logs": str(logs), "device": device}
+    return parse(WorkSettings, with_settings(values, settings or []), where="--set")
+
+
+def _pairs(settings: list[str] | None) -> dict[str, Any]:
+    from medunet.config.load import with_settings
+
+    found: dict[str, Any] = with_settings({}, settings or [])
+    return found

@@ -1,0 +1,107 @@
+"""What an image says about itself, for choosing the right series: from headers only, without identity.
+
+Study and series are known by hashes of their UIDs (PS3.3 C.7.2.1, C.7.3.1); the free text of the series
+description is used as a hint and never kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medunet.errors import DataError
+from medunet.geometry import Affine
+from medunet.io.dicom_file import PARSE_ERRORS, tags_of
+from medunet.io.dicom_file import read_header as read_dicom_header
+from medunet.io.find import Source
+from medunet.io.read import content_hash, read_header
+
+TAGS = tags_of("ContrastBolusAgent", "SeriesDescription", "ProtocolName")
+PLANES = ("sagittal", "coronal", "axial")  # by the RAS axis that slices lie along
+OBLIQUE = 0.9  # cosine to that axis below which no plane is named
+TAIL_BYTES = 4096  # of each file, in the identity of a series: pixels, whatever the UIDs say
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about one image; empty or None where the header does not say."""
+
+    shape: tuple[int, ...]  # RAS axes
+    spacing_mm: tuple[float, ...]
+    plane: str = ""  # axial, coronal or sagittal
+    modality: str = ""  # DICOM's code: CT, MR, PT ...
+    body_part: str = ""
+    image_type: tuple[str, ...] = ()
+    contrast: bool | None = None
+    number: int = 0  # of the series
+    description: str = ""  # a hint only; may name a person, so it is never kept
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells an image from all others: UIDs, and a hash of what the scanner made."""
+
+    study: str  # UID; empty outside DICOM
+    series: str
+    content: str
+
+
+def facts_of(source: Source) -> Facts:
+    """Return the facts of an image from its headers; DataError if it cannot be read."""
+    header = read_header(source)
+    if not source.slices:
+        return Facts(header.shape, header.spacing_mm)
+    first = source.slices[0]
+    words = _words(first.path)
+    agent = words.get("ContrastBolusAgent")
+    return Facts(
+        shape=header.shape,
+        spacing_mm=header.spacing_mm,
+        plane=_plane(header.affine, header.shape, header.spacing_mm),
+        modality=first.modality,
+        body_part=first.body_part.strip(),
+        image_type=first.image_type,
+        contrast=None if agent is None else bool(str(agent).strip()),
+        number=first.series_number,
+        description=f"{words.get('SeriesDescription') or ''} {words.get('ProtocolName') or ''}".strip(),
+    )
+
+
+def identify(source: Source) -> Identity:
+    """Return what tells an image from others. Of a DICOM file: its UID, its size and its last pixels."""
+    if not source.slices:
+        return Identity("", "", content_hash(source))
+    tails = {file: _tail(file) for file in source.files}
+    marks = [f"{plane.sop} {tails[plane.path]} {plane.frame}" for plane in source.slices]
+    content = hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest()
+    return Identity(source.slices[0].study, source.slices[0].series, content)
+
+
+def _words(path: Path) -> Any:
+    try:
+        return read_dicom_header(path, TAGS)[0]
+    except PARSE_ERRORS as error:
+        raise DataError(f"{path}: the DICOM header is damaged ({type(error).__name__})") from error
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - TAIL_BYTES))
+        return f"{size} {hashlib.sha256(stream.read()).hexdigest()}"
+
+
+def _plane(affine: Affine, shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> str:
+    """Return the plane of the slices: the axis of the array with the thickest voxels, or the fewest."""
+    if len(shape) != 3:
+        return ""
+    thick = max(range(3), key=lambda axis: (round(spacing_mm[axis], 2), -shape[axis]))
+    if spacing_mm[thick] < 1.05 * sorted(spacing_mm)[1]:  # all edges alike: any plane is as good
+        return ""
+    normal = np.asarray(affine)[:3, thick] / spacing_mm[thick]
+    axis = int(np.argmax(np.abs(normal)))
+    return PLANES[axis] if abs(normal[axis]) >= OBLIQUE else "oblique"

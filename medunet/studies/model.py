@@ -1,0 +1,81 @@
+"""The model of a task: what its run folder says, without torch, and the network, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from medunet.config.run import RunFolder
+from medunet.errors import ConfigError
+from medunet.io.read import content_hash
+from medunet.io.volume import Volume
+from medunet.studies.identity import sha256_of
+from medunet.studies.settings import WorkSettings
+from medunet.studies.training import Training
+
+
+class Predictor(Protocol):
+    """A loaded network."""
+
+    def predict(self, volume: Volume) -> NDArray[Any]:
+        """Return the card's label values (X, Y[, Z]) on the volume's own grid."""
+        ...
+
+
+Load = Callable[["Model", WorkSettings], Predictor]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained run, or some of its folds."""
+
+    run: RunFolder
+    folds: tuple[int, ...] | None = None
+    mirror: bool | None = None
+
+    @classmethod
+    def open(cls, place: Path, folds: tuple[int, ...] | None = None, mirror: bool | None = None) -> Model:
+        """Return the model at a run folder; ConfigError if there is none, or it has no weights."""
+        run = RunFolder.open(place)
+        wanted = run.trained if folds is None else folds
+        if not wanted or set(wanted) - set(run.trained):
+            raise ConfigError(
+                f"{place}: trained folds are {list(run.trained)}, wanted {list(folds or [0])}. "
+                "Run `medunet train` to its end first."
+            )
+        return cls(run, tuple(wanted), mirror)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What tells this model from every other: run name, card, and the hash of its weights per fold."""
+        weights = {str(k): content_hash(self.run.fold(k) / "weights.safetensors") for k in self.folds or ()}
+        return {"run": self.run.path.name, "card": self.run.card.name, "weights_sha256": weights}
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of all that decides a mask: weights, recipe, card and plan, wherever the run lies."""
+        run = self.run
+        records = (run.recipe, run.card, run.plan)
+        return sha256_of(*self.facts["weights_sha256"].values(), *(r.model_dump_json() for r in records))
+
+    @cached_property
+    def training(self) -> Training:
+        """What it was trained on."""
+        return Training.of(self.run)
+
+
+def load_segmenter(model: Model, settings: WorkSettings) -> Predictor:
+    """Return the network of a model on the worker's device: of several GPUs, each worker takes its own."""
+    import torch
+
+    from medunet.tasks.segment import Segmenter
+
+    device, gpus = settings.device, torch.cuda.device_count()
+    if device is None and gpus > 1:
+        device = f"cuda:{settings.number % gpus}"
+    return Segmenter.load(model.run, device=device, folds=model.folds, mirror=model.mirror)

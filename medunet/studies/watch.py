@@ -1,0 +1,82 @@
+"""Sources that keep bringing studies: a folder here; a PACS with a cursor fits the same protocol."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from medunet.studies.identity import sha256_of
+from medunet.studies.scan import folders_of
+
+
+class Changes(Protocol):
+    """A source that can say what is new since a cursor.
+
+    Studies may be told again, for instance after a crash: the ledger knows them. What is told must be whole,
+    and never be something that medunet has sent there itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """Where the cursor is kept in the ledger."""
+        ...
+
+    def since(self, cursor: str | None) -> tuple[str, Sequence[Sequence[Path]]]:
+        """Return the next cursor, and paths to look into: one group for what arrived together."""
+        ...
+
+
+@dataclass
+class FolderChanges:
+    """What lies directly in a folder: each folder there, and all loose files together.
+
+    It is told when nothing in it has changed for `stable_s` seconds. The cursor holds what was told.
+    """
+
+    folder: Path
+    stable_s: float
+    leave_out: Sequence[Path] = ()
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)  # entry -> mark, since when
+
+    @property
+    def name(self) -> str:
+        """Where the cursor is kept in the ledger."""
+        return f"folder {sha256_of(str(self.folder.resolve()))[:32]}"
+
+    def since(self, cursor: str | None) -> tuple[str, Sequence[Sequence[Path]]]:
+        """Return the next cursor and what has become stable."""
+        told: dict[str, str] = json.loads(cursor) if cursor else {}
+        now, there, ready = self.clock(), dict(self._marks()), []
+        for entry, (mark, paths) in there.items():
+            if self._seen.get(entry, ("", 0.0))[0] != mark:
+                self._seen[entry] = (mark, now)
+            if told.get(entry) != mark and now - self._seen[entry][1] >= self.stable_s:
+                told[entry] = mark
+                ready.append(paths)
+        return json.dumps({entry: mark for entry, mark in told.items() if entry in there}), ready
+
+    def _marks(self) -> Iterator[tuple[str, tuple[str, list[Path]]]]:
+        """Yield (entry, (mark, paths)): a mark changes with any name, size or time below it."""
+        entries = sorted(p for p in self.folder.iterdir() if not p.name.startswith("."))
+        groups = [[p] for p in entries if p.is_dir()] + [[p for p in entries if p.is_file()]]
+        for paths in groups:
+            files = [file for files in folders_of(paths, self.leave_out) for file in files]
+            if files:
+                loose = not paths[0].is_dir()
+                yield "" if loose else sha256_of(paths[0].name)[:32], (_mark(files), paths)
+
+
+def _mark(files: Sequence[Path]) -> str:
+    lines = []
+    for file in files:
+        try:
+            about = file.stat()
+        except OSError:  # gone between listing and looking
+            continue
+        lines.append(f"{file} {about.st_size} {about.st_mtime_ns}")
+    return sha256_of(*lines)[:32]
