@@ -145,22 +145,29 @@ def area(points: Points) -> float:
     return float(abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2)
 
 
-def fill(polygons: Sequence[Points], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels (columns, rows) whose centre is inside an odd number of polygons, or on the line of one.
+def fill(polygons: Sequence[Points], shape: tuple[int, int]) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """Return a window of the slice, and in it the pixels (columns, rows) that belong to the polygons.
 
-    Lines count as inside because many programs draw through the centres of the outermost pixels.
+    Those are the pixels whose centre is inside an odd number of polygons, or on the line of one: many programs draw
+    through the centres of the outermost pixels. What lies beyond the slice is cut off.
     """
-    toggles = np.zeros((shape[0] + 1, shape[1]), bool)
-    on_line = np.zeros(shape, bool)
-    for polygon in polygons:
-        near = np.rint(polygon)
-        points = np.where(np.abs(polygon - near) < SNAP, near, polygon)
-        column, row = _crossings(points, shape[1])
-        np.logical_xor.at(toggles, (np.clip(np.ceil(column), 0, shape[0]).astype(int), row), True)
-        centre = np.rint(column)
-        _mark(on_line, centre[np.abs(column - centre) < SNAP], row[np.abs(column - centre) < SNAP])
+    near = [np.rint(polygon) for polygon in polygons]
+    snapped = [np.where(np.abs(p - n) < SNAP, n, p) for p, n in zip(polygons, near, strict=True)]
+    everywhere = np.concatenate(snapped)
+    low = np.clip(np.floor(everywhere.min(axis=0)), 0, shape).astype(int)
+    high = np.clip(np.ceil(everywhere.max(axis=0)) + 1, low, shape).astype(int)
+    columns, rows = (high - low).tolist()
+    on_line = np.zeros((columns, rows), bool)
+    toggles = np.zeros((columns + 1) * rows, int)
+    for points in (polygon - low for polygon in snapped):
+        column, row = _crossings(points, rows)
+        place = np.clip(np.ceil(column), 0, columns).astype(int) * rows + row
+        toggles += np.bincount(place, minlength=len(toggles))
+        hit = np.abs(column - np.rint(column)) < SNAP
+        _mark(on_line, np.rint(column[hit]), row[hit])
         _mark_level_lines(on_line, points)
-    return np.logical_xor.accumulate(toggles, axis=0)[:-1] | on_line
+    inside = np.cumsum(toggles.reshape(columns + 1, rows)[:-1], axis=0) % 2 == 1
+    return (slice(low[0], high[0]), slice(low[1], high[1])), inside | on_line
 
 
 def _crossings(points: Points, rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -183,7 +190,9 @@ def _mark(mask: NDArray[np.bool_], column: NDArray[Any], row: NDArray[Any]) -> N
 def _mark_level_lines(mask: NDArray[np.bool_], points: Points) -> None:
     """Mark the pixel centres on points and on lines along a row, which no crossing finds."""
     _mark(mask, *points[(points == np.rint(points)).all(axis=1)].T)
-    for (x, y), (to, level) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if y == level == np.rint(y) and 0 <= y < mask.shape[1]:
+    ends = np.roll(points, -1, axis=0)
+    level = (points[:, 1] == ends[:, 1]) & (points[:, 1] == np.rint(points[:, 1]))
+    for (x, y), (to, _) in zip(points[level], ends[level], strict=True):
+        if 0 <= y < mask.shape[1]:
             low, high = sorted((x, to))
             mask[max(int(np.ceil(low)), 0) : max(int(np.floor(high)) + 1, 0), int(y)] = True

@@ -20,14 +20,14 @@ from medunet import __version__
 from medunet.config.card import Label
 from medunet.errors import DataError
 from medunet.io.dicom_frames import LPS_TO_RAS
-from medunet.io.dicom_reference import IDENTITY, Image, ScanReference, made_uid
+from medunet.io.dicom_reference import IDENTITY, ScanReference, made_uid
 from medunet.io.volume import Array
 from medunet.io.write import write_atomic
 
 DISCLAIMER = "AI result, not for diagnosis"
 SERIES_NUMBERS = {"SEG": 9001, "RTSTRUCT": 9002, "SR": 9003, "SC": 9004}
 STAND_IN = "1.0"  # root of the UIDs that never leave this process
-_REQUIRED = (
+REQUIRED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
@@ -74,25 +74,31 @@ def stand_ins(reference: ScanReference) -> list[Dataset]:
 
     Enhanced, tilted and incomplete sources look alike this way; `with_true_sources` puts the real ones in.
     """
-    return [_stand_in(reference, image, number) for number, image in enumerate(reference.images)]
+    common, found = _common(reference), []
+    for number, image in enumerate(reference.images):
+        dataset = Dataset()
+        dataset.update(common)
+        dataset.SOPInstanceUID = f"{STAND_IN}.{number}"
+        if image.plane:
+            dataset.ImagePositionPatient = decimals(image.plane.position_lps)
+        found.append(dataset)
+    return found
 
 
-def _stand_in(reference: ScanReference, image: Image, number: int) -> Dataset:
+def _common(reference: ScanReference) -> Dataset:
     dataset = Dataset()
-    dataset.SOPClassUID = CTImageStorage if image.plane else SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = f"{STAND_IN}.{number}"
+    plane = reference.images[0].plane
+    dataset.SOPClassUID = CTImageStorage if plane else SecondaryCaptureImageStorage
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = reference.study, reference.series
-    for keyword in _REQUIRED:
+    for keyword in REQUIRED:
         setattr(dataset, keyword, None)
     dataset.Modality = str(reference.header.get("Modality") or "OT")
     dataset.Columns, dataset.Rows = reference.grid.shape[:2]
-    first = reference.images[0].plane  # highdicom wants one orientation to the last digit
-    if image.plane and first:
-        normal = np.cross(first.cosines_lps[:3], first.cosines_lps[3:]) * LPS_TO_RAS
+    if plane:  # the first one's for all: highdicom wants one orientation to the last digit
+        normal = np.cross(plane.cosines_lps[:3], plane.cosines_lps[3:]) * LPS_TO_RAS
         dataset.FrameOfReferenceUID = reference.place
-        dataset.ImagePositionPatient = decimals(image.plane.position_lps)
-        dataset.ImageOrientationPatient = decimals(first.cosines_lps)
-        dataset.PixelSpacing = decimals(first.spacing_mm)
+        dataset.ImageOrientationPatient = decimals(plane.cosines_lps)
+        dataset.PixelSpacing = decimals(plane.spacing_mm)
         dataset.SliceThickness = decimals([abs(normal @ reference.grid.affine[:3, 2])])[0]
     return dataset
 
@@ -135,7 +141,7 @@ def stamp(dataset: Dataset, reference: ScanReference, maker: Maker) -> None:
     for keyword in IDENTITY:
         if keyword in reference.header:
             dataset[keyword] = reference.header[keyword]
-        elif keyword in _REQUIRED:
+        elif keyword in REQUIRED:
             setattr(dataset, keyword, None)
     if not dataset.get("SpecificCharacterSet"):
         dataset.SpecificCharacterSet = "ISO_IR 192"

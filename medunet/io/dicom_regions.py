@@ -115,12 +115,13 @@ def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int
     table = np.zeros(max(labels, default=0) + 1, np.uint8)
     for number, value in labels.items():
         table[number] = value
-    out = np.zeros(shape, np.uint8)
+    out = np.zeros(shape, np.uint8, order="F")  # slices whole in memory, as they are laid down
     clashes: dict[tuple[int, int], int] = {}
     for index, numbers in regions.pieces:
         new = table[np.where(numbers < len(table), numbers, 0)]
         old = out[index]
-        for one, other in zip(*(part[(old != 0) & (new != 0) & (old != new)] for part in (old, new)), strict=True):
+        both = (old != 0) & (new != 0) & (old != new) if old.any() else np.zeros(0, bool)
+        for one, other in zip(old[both], new[both], strict=True) if both.any() else ():
             pair = int(min(one, other)), int(max(one, other))
             clashes[pair] = clashes.get(pair, 0) + 1
         out[index] = np.where(new, new, old)
@@ -133,7 +134,7 @@ def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int
 
 def separate(regions: Regions, shape: tuple[int, ...]) -> dict[int, NDArray[np.bool_]]:
     """Return one mask per region, overlapping or not, in the stored order of the grid."""
-    out = {number: np.zeros(shape, bool) for number in regions.names}
+    out = {number: np.zeros(shape, bool, order="F") for number in regions.names}
     for index, numbers in regions.pieces:
         for number in _present(numbers):
             out[number][index] |= numbers == number

@@ -81,18 +81,25 @@ def _contours(mask: Array, reference: ScanReference) -> Contours:
     """Return the contour items of every label, slice by slice."""
     found: Contours = defaultdict(list)
     for number, image in enumerate(reference.images):
+        common = _common(image)
         for value, points in trace(mask[:, :, number]) if image.plane else ():
-            found[value].append(_contour(points, image, image.plane))
+            found[value].append(_contour(points, common, image.plane))
     return found
 
 
-def _contour(points: Points, image: Image, plane: Plane) -> Dataset:
-    item = Dataset()
-    source = referenced(image.sop_class, image.sop)
+def _common(image: Image) -> Dataset:
+    """Return what the contours of a slice share; they share it in memory too."""
+    common, source = Dataset(), referenced(image.sop_class, image.sop)
     if image.frame:
         source.ReferencedFrameNumber = image.frame
-    item.ContourImageSequence = [source]
-    item.ContourGeometricType = "CLOSED_PLANAR"
+    common.ContourImageSequence = [source]
+    common.ContourGeometricType = "CLOSED_PLANAR"
+    return common
+
+
+def _contour(points: Points, common: Dataset, plane: Plane) -> Dataset:
+    item = Dataset()
+    item.update(common)
     item.NumberOfContourPoints = len(points)
     numbers = (points @ plane.steps_mm.T + plane.origin_mm) * LPS_TO_RAS
     text = "\\".join(["%.4f"] * numbers.size) % tuple(numbers.ravel().tolist())

@@ -85,8 +85,8 @@ def _pieces(path: Path, contours: dict[int, list[Dataset]], lattice: Lattice) ->
                 index, points = _in_slice(path, item, lattice)
                 slices[index].append(points)
             for index, polygons in slices.items():
-                region = fill(polygons, (columns, rows))
-                yield (slice(None), slice(None), index), region.astype(np.int64) * number
+                window, inside = fill(polygons, (columns, rows))
+                yield (*window, index), inside.astype(np.int64) * number
     except PARSE_ERRORS as error:
         raise _damaged(path, error) from error
 

@@ -99,16 +99,16 @@ def write_seg(
 
 def _planes(mask: Array, numbers: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return segment numbers as (slices, rows, columns)."""
+    stack = mask if mask.ndim == 3 else mask[:, :, None]
+    if stack.dtype == np.uint8 and stack.flags.f_contiguous and all(v == n for v, n in numbers.items()):
+        return stack.T
     table = np.zeros(max(numbers) + 1, np.uint8)
     for value, number in numbers.items():
         table[value] = number
-    stack = mask if mask.ndim == 3 else mask[:, :, None]
     planes = np.empty(stack.shape[::-1], np.uint8)
-    for start in range(
-        0, len(planes), SLICES_AT_ONCE
-    ):  # in parts: the axes of the two may run against each other
+    for start in range(0, len(planes), SLICES_AT_ONCE):  # in parts: the axes of the two may run against each other
         part = slice(start, start + SLICES_AT_ONCE)
-        planes[part] = table[stack[:, :, part].T]
+        planes[part] = np.take(table, stack[:, :, part].T)
     return planes
 
 
