@@ -1,10 +1,10 @@
 """Read DICOM SEG and RTSTRUCT files of other programs, and compare with known masks or with highdicom.
 
-    python benchmarks/dicom_masks.py --data FOLDER
+python benchmarks/dicom_masks.py --data FOLDER
 
-FOLDER holds the folders `dcmqi` (`data` of QIICR/dcmqi), `highdicom` (`data/test_files` of highdicom) and `rtutils`
-(`tests` of qurit/rt-utils); those that are absent are left out. Prints a Markdown table; exit code 1 where a mask
-differs or a file that must be refused is read.
+FOLDER holds the folders `dcmqi` (`data` of QIICR/dcmqi), `highdicom` (`data/test_files` of highdicom) and
+`rtutils` (`tests` of qurit/rt-utils); those that are absent are left out. Prints a Markdown table; exit code
+1 where a mask differs or a file that must be refused is read.
 """
 
 from __future__ import annotations
@@ -91,13 +91,17 @@ def rtutils(folder: Path) -> Iterator[Row]:
     grid = read_layout(files).grid
     reference = ScanReference.of(files, grid)
     found = separate(read_rtstruct(folder / "mock_data/rt.dcm", grid, reference), grid.shape)[1]
-    # a square from -51 to -27 mm with a square hole from -47 to -32 mm, one corner of it cut off, in the first slice
+    # in the first slice: a square from -51 to -27 mm; its hole is one from -47 to -32 mm, a corner cut off
     x, y = np.meshgrid(*(-125 + 0.488281 * np.arange(512),) * 2, indexing="ij")
     outer = (np.abs(x + 39) <= 12) & (np.abs(y + 39) <= 12)
     ring = outer & ~((np.abs(x + 39.5) < 7.5) & (np.abs(y + 39.5) < 7.5) & (x + y > -93))
     slices = [int(found[:, :, k].sum()) for k in range(2)]
     wrong = int(np.count_nonzero(found[:, :, 0] ^ ring))
-    yield "mock_data/rt.dcm", f"{slices} pixels, {wrong} of {ring.sum()} unlike the ring by formula", wrong == 0
+    yield (
+        "mock_data/rt.dcm",
+        f"{slices} pixels, {wrong} of {ring.sum()} unlike the ring by formula",
+        wrong == 0,
+    )
     for name in ("invalid_reference_rt.dcm", "non_existent_reference_rt.dcm", "../empty/dummy_rt.dcm"):
         for given in (None, reference):
             said = f"{name} {'with' if given else 'without'} the scan's references"
@@ -142,12 +146,18 @@ def _against_highdicom(path: Path) -> Row:
         return path.name, "no regular volume, not compared", False
     grid = _own_grid(path)
     found = separate(read_seg(path, grid), grid.shape)
-    truth = dataset.get_volume(combine_segments=False, rescale_fractional=True).array  # (slices, rows, columns, n)
+    truth = dataset.get_volume(
+        combine_segments=False, rescale_fractional=True
+    ).array  # (slices, rows, columns, n)
     wrong = 0
     for place, number in enumerate(dataset.segment_numbers):
         wrong += int(np.count_nonzero((truth[..., place].T >= 0.5) != found[number]))
     voxels = sum(int(mask.sum()) for mask in found.values())
-    return path.name, f"{wrong} voxels differ from highdicom's, of {voxels} in {len(found)} segments", wrong == 0
+    return (
+        path.name,
+        f"{wrong} voxels differ from highdicom's, of {voxels} in {len(found)} segments",
+        wrong == 0,
+    )
 
 
 def _refused(what: str, reason: str, read: Callable[[], object]) -> Row:

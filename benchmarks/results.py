@@ -1,9 +1,10 @@
 """Measure what writing the results of one study costs: CPU seconds, megabytes, peak memory.
 
-    python benchmarks/results.py [--labels 104] [--shape 512 512 300] [--json FILE]
+python benchmarks/results.py [--labels 104] [--shape 512 512 300] [--json FILE]
 
-The mask holds ellipsoids of organ size, one per label, on a series made of headers only. Each step runs in a process
-of its own, so that its peak memory is its own; the imports of that process count. Prints a Markdown table.
+The mask holds ellipsoids of organ size, one per label, on a series of headers only. Each step runs in a
+process of its own, so that its peak memory is its own; the imports of that process count. Prints a Markdown
+table.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def main() -> None:
         _apart(make_study, Path(folder), shape, options.labels)
         for step in options.steps:
             found[step] = _apart(measure, step, Path(folder), shape, options.labels)
-            figures = " | ".join(f"{found[step][key]:.2f}" for key in ("cpu_s", "import_s", "wall_s", "mb", "peak_gb"))
+            figures = " | ".join(
+                f"{found[step][key]:.2f}" for key in ("cpu_s", "import_s", "wall_s", "mb", "peak_gb")
+            )
             sys.stdout.write(f"| {step} | {figures} |\n")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -78,7 +81,9 @@ def make_study(folder: Path, shape: Shape, labels: int) -> None:
         centre = rng.uniform(0.15, 0.85, 3) * shape
         low = np.maximum(np.floor(centre - size), 0).astype(int)
         high = np.minimum(np.ceil(centre + size) + 1, shape).astype(int)
-        place = np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij", sparse=True)
+        place = np.meshgrid(
+            *(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij", sparse=True
+        )
         inside = sum(((x - c) / s) ** 2 for x, c, s in zip(place, centre, size, strict=True)) <= 1
         mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))][inside] = label
     np.save(folder / "mask.npy", mask)

@@ -1,7 +1,7 @@
-"""Contours along the edges of pixels, and back: polygons whose area is exactly that of the pixels they enclose.
+"""Contours along the edges of pixels, and back: polygons of exactly the area of the pixels that they enclose.
 
-Points are (column, row) in pixels; whole numbers are pixel centres, so edges lie at halves. A pixel at (0, 0) has the
-corners (-0.5, -0.5) and (0.5, 0.5). Pixels that touch at a corner only belong to different polygons.
+Points are (column, row) in pixels; whole numbers are pixel centres, so edges lie at halves. A pixel at (0, 0)
+has the corners (-0.5, -0.5) and (0.5, 0.5). Pixels that touch at a corner only belong to different polygons.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]  # (n, 2)
 Ring = list[tuple[int, int]]  # corners of pixels: corner (x, y) is the upper left one of pixel (x, y)
 
-# The four edges of a pixel in walking order with the pixel on the right hand (y grows downwards): top, right, bottom,
-# left. START is the corner where an edge begins; AHEAD and BESIDE are the pixels in front and in front to the left.
+# The four edges of a pixel in walking order with the pixel on the right hand (y grows downwards): top, right,
+# bottom, left. START is the corner where an edge begins, AHEAD the next pixel, OUTSIDE the one beyond.
 START = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
 AHEAD = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 OUTSIDE = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
@@ -94,7 +94,9 @@ def _with_holes(
     """Cut each hole into the ring to its left, in place; return the numbers of the rings that remain."""
     ring_of = np.empty(edges.shape[1], int)
     ring_of[np.concatenate(rings)] = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-    steps = np.choose(edges[0], (0, edges[1] + 1, 0, -edges[1]))  # x dy along each edge; their sum is the area
+    steps = np.choose(
+        edges[0], (0, edges[1] + 1, 0, -edges[1])
+    )  # x dy along each edge; their sum is the area
     outer = np.bincount(ring_of, steps) > 0  # round holes the walk is the other way
     position = np.empty(edges.shape[1], int)
     position[np.concatenate(rings)] = np.concatenate([np.arange(len(ring)) for ring in rings])
@@ -105,7 +107,9 @@ def _with_holes(
         edge = int(right[edges[1, right].argmin()])
         holes.append((*edges[1:, edge].tolist(), number, int(position[edge])))
     cuts: dict[int, dict[int, Ring]] = defaultdict(lambda: defaultdict(list))
-    for x, y, number, start in sorted(holes, reverse=True):  # from the right: what is cut into a hole is known then
+    for x, y, number, start in sorted(
+        holes, reverse=True
+    ):  # from the right: what is cut into a hole is known then
         left = x - int(np.argmax(padded[x::-1, y] != padded[x, y])) + 1  # where the run of this label begins
         edge = int(number_of[3, left, y])
         target = int(ring_of[edge])
@@ -148,8 +152,8 @@ def area(points: Points) -> float:
 def fill(polygons: Sequence[Points], shape: tuple[int, int]) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
     """Return a window of the slice, and in it the pixels (columns, rows) that belong to the polygons.
 
-    Those are the pixels whose centre is inside an odd number of polygons, or on the line of one: many programs draw
-    through the centres of the outermost pixels. What lies beyond the slice is cut off.
+    Those are the pixels whose centre is inside an odd number of polygons, or on the line of one: many
+    programs draw through the centres of the outermost pixels. What lies beyond the slice is cut off.
     """
     near = [np.rint(polygon) for polygon in polygons]
     snapped = [np.where(np.abs(p - n) < SNAP, n, p) for p, n in zip(polygons, near, strict=True)]
@@ -171,7 +175,7 @@ def fill(polygons: Sequence[Points], shape: tuple[int, int]) -> tuple[tuple[slic
 
 
 def _crossings(points: Points, rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return where the lines of a polygon cross the rows: column, row. A line holds its upper end, not its lower."""
+    """Return where the lines of a polygon cross the rows: column, row. A line holds only its upper end."""
     ends = np.stack([points, np.roll(points, -1, axis=0)])
     low, high = np.take_along_axis(ends, ends[:, :, 1:].argsort(axis=0), axis=0)
     first = np.clip(np.ceil(low[:, 1]), 0, rows).astype(int)

@@ -1,4 +1,4 @@
-"""SNOMED CT codes and colours of labels, as DICOM results carry them (PS3.16 CID 7150 and 7151, PS3.3 C.8.20.2)."""
+"""SNOMED CT codes and colours of labels, as DICOM results carry them (PS3.16 CID 7150 and 7151)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import colorsys
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -34,7 +35,7 @@ class Coding:
 
 
 def coding_of(value: int, label: Label) -> Coding:
-    """Return the codes of a label: its own `snomed`, else the concept of its name, else Tissue with a warning."""
+    """Return the codes of a label: its `snomed`, else the concept of its name, else Tissue with a warning."""
     words = (
         frozenset(_SYNONYMS.get(word, word) for word in re.findall(r"[a-z0-9]+", label.name.lower()))
         - _FILLERS
@@ -63,7 +64,7 @@ def _says_side(code: Code) -> bool:
 
 
 def _named(words: frozenset[str]) -> Concept | None:
-    """Return the concept whose name has these words in any order: upper_lobe_lung is the upper lobe of lung."""
+    """Return the concept with these words in any order: lung_upper_lobe is the upper lobe of lung."""
     return _by_words().get(words) or _by_words().get(frozenset(word.removesuffix("s") for word in words))
 
 
@@ -77,9 +78,10 @@ def _concepts() -> list[tuple[str, Concept]]:
     """Return pydicom's dictionary as keywords and concepts, the shortest name of each concept last."""
     from pydicom.sr._concepts_dict import concepts  # the public `codes` knows neither values nor contexts
 
+    scheme: Any = concepts["SCT"]
     found = [
         (keyword, (Code(value, "SCT", meaning[:64]), frozenset(contexts)))
-        for keyword, codings in concepts["SCT"].items()
+        for keyword, codings in scheme.items()
         for value, (meaning, contexts) in codings.items()
     ]
     return sorted(found, key=lambda pair: (-len(pair[0]), pair[0]))

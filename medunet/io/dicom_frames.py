@@ -1,4 +1,4 @@
-"""Where the frames of a DICOM image or segmentation lie: a plain slice, or each frame of a multi-frame object.
+"""Where the frames of a DICOM object lie: a plain slice, or each frame of a multi-frame object.
 
 Positions are LPS mm in the file (PS3.3 C.7.6.2.1.1, C.7.6.16); `Plane` gives them in RAS mm too.
 """
@@ -38,7 +38,7 @@ class Plane:
 
 
 def functional(dataset: Dataset, frame: int, sequence: str, keyword: str) -> Any:
-    """Return a value of a frame (from 0): its own group before the shared one before the root; None if none."""
+    """Return a value of a frame (from 0): of its own group, else the shared one, else the root; or None."""
     own = dataset.get("PerFrameFunctionalGroupsSequence") or []
     groups = [own[frame]] if frame < len(own) else []
     for group in (*groups, *(dataset.get("SharedFunctionalGroupsSequence") or [])):

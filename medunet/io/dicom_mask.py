@@ -1,4 +1,4 @@
-"""DICOM SEG and RTSTRUCT as masks: what a radiologist drew elsewhere, as labels of a card on the grid of the scan."""
+"""DICOM SEG and RTSTRUCT as masks: what was drawn elsewhere, as labels of a card on the grid of the scan."""
 
 from __future__ import annotations
 
@@ -39,13 +39,16 @@ def read_dicom_mask(
 ) -> NDArray[np.uint8]:
     """Return a SEG or RTSTRUCT as labels in the stored order of the scan's grid.
 
-    label_names are the card's, by label value: segments and ROIs are found by name, whatever their case, spaces and
-    underscores; others says what becomes of those the card does not name. None: the segment numbers are the values.
-    DataError says why the file cannot be a mask of this scan: other voxels, another series, overlaps, unknown names.
+    label_names are the card's, by label value: segments and ROIs are found by name, whatever their case,
+    spaces and underscores; others says what becomes of those the card does not name. None: the segment
+    numbers are the values. DataError says why the file cannot be a mask of this scan: other voxels, another
+    series, overlaps, unknown names.
     """
     kind = mask_kind(path)
     if kind is None:
-        raise DataError(f"{path}: a DICOM image; expected a mask: SEG, RTSTRUCT, NIfTI, NRRD, MetaImage, PNG or TIFF")
+        raise DataError(
+            f"{path}: a DICOM image; expected a mask: SEG, RTSTRUCT, NIfTI, NRRD, MetaImage, PNG or TIFF"
+        )
     regions = (read_seg if kind == "SEG" else read_rtstruct)(path, grid, reference)
     if label_names is None:
         return label_map(regions, grid.shape, _by_number(regions))
@@ -54,7 +57,9 @@ def read_dicom_mask(
 
 def _by_number(regions: Regions) -> dict[int, int]:
     if (largest := max(regions.names, default=0)) > LARGEST:
-        raise DataError(f"{regions.path}: segment number {largest}; as values of a mask at most {LARGEST} are read")
+        raise DataError(
+            f"{regions.path}: segment number {largest}; as values of a mask at most {LARGEST} are read"
+        )
     return {number: number for number in regions.names}
 
 
@@ -65,8 +70,9 @@ def _by_name(regions: Regions, label_names: Mapping[int, str], others: str) -> d
     if unknown and (others == "refuse" or not found):
         said = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
         raise DataError(
-            f"{regions.path}: it draws {said}, which {'are' if len(unknown) > 1 else 'is'} no label of the card; "
-            f"expected {', '.join(label_names.values())}. Name the labels alike, or leave the others out"
+            f"{regions.path}: it draws {said}, which {'are' if len(unknown) > 1 else 'is'} no label of "
+            f"the card; expected {', '.join(label_names.values())}. "
+            "Name the labels alike, or leave the others out"
         )
     return found
 

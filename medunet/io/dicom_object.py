@@ -1,4 +1,4 @@
-"""What all DICOM results share: who made them, UIDs that follow from their input, identity, dates, references."""
+"""What all DICOM results share: their maker, UIDs that follow from the input, identity, dates, references."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -54,7 +55,7 @@ class Maker:
 
 
 def described(kind: str, reference: ScanReference, maker: Maker, *parts: str) -> dict[str, Any]:
-    """Return what highdicom asks of every object; the UIDs follow from sources, model, configuration and parts."""
+    """Return what highdicom asks of any object; UIDs follow from sources, model, configuration and parts."""
     sources = sorted({image.sop for image in reference.images})
     return {
         "series_instance_uid": maker.uid(kind, "series", *parts, *sources),
@@ -92,7 +93,6 @@ def _common(reference: ScanReference) -> Dataset:
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = reference.study, reference.series
     for keyword in REQUIRED:
         setattr(dataset, keyword, None)
-    dataset.Modality = str(reference.header.get("Modality") or "OT")
     dataset.Columns, dataset.Rows = reference.grid.shape[:2]
     if plane:  # the first one's for all: highdicom wants one orientation to the last digit
         normal = np.cross(plane.cosines_lps[:3], plane.cosines_lps[3:]) * LPS_TO_RAS
@@ -138,11 +138,10 @@ def referenced(sop_class: str, sop: str) -> Dataset:
 
 def stamp(dataset: Dataset, reference: ScanReference, maker: Maker) -> None:
     """Give a result the identity of its scan, and dates that do not depend on when it is written."""
-    for keyword in IDENTITY:
-        if keyword in reference.header:
-            dataset[keyword] = reference.header[keyword]
-        elif keyword in REQUIRED:
-            setattr(dataset, keyword, None)
+    for keyword in REQUIRED:
+        setattr(dataset, keyword, None)
+    for tag in sorted(reference.header.keys() & {Tag(keyword) for keyword in IDENTITY}):
+        dataset[tag] = reference.header[tag]
     if not dataset.get("SpecificCharacterSet"):
         dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.StudyInstanceUID = reference.study
@@ -172,10 +171,10 @@ def count_labels(
     path: Path, mask: Array, reference: ScanReference, labels: Mapping[int, Label]
 ) -> dict[int, int]:
     """Return the number of voxels of each value above 0; DataError where mask, grid and labels do not fit."""
-    if mask.shape != reference.grid.shape or mask.dtype.kind not in "bu":
+    if mask.shape != reference.grid.shape or mask.dtype.kind not in ("b", "u"):
         raise DataError(
-            f"{path}: found a mask of {mask.dtype} {mask.shape}; expected unsigned whole numbers in the stored order of "
-            f"the scan, {reference.grid.shape} (columns, rows, slices)"
+            f"{path}: found a mask of {mask.dtype} {mask.shape}; expected unsigned whole numbers in "
+            f"the stored order of the scan, {reference.grid.shape} (columns, rows, slices)"
         )
     flat = np.zeros(256 if mask.dtype.itemsize == 1 else 2**16, np.int64)
     for part in _parts(mask):

@@ -1,4 +1,4 @@
-"""The series that a result belongs to: which image lies behind each slice of the grid, and whose scan it is."""
+"""The series that a result belongs to: the image behind each slice of the grid, and whose scan it is."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ _IMAGE = [
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 IDENTITY = [
-    "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime",
-    "PatientSex", "PatientAge", "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence", "ClinicalTrialSponsorName", "ClinicalTrialProtocolID",
-    "ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
-    "ReferringPhysicianName", "TimezoneOffsetFromUTC",
+    "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate",
+    "PatientBirthTime", "PatientSex", "PatientAge", "PatientSize", "PatientWeight",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
+    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
+    "AccessionNumber", "ReferringPhysicianName", "TimezoneOffsetFromUTC",
 ]  # fmt: skip
 _SERIES = [
-    "Modality", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime",
-    "PositionReferenceIndicator", "WindowCenter", "WindowWidth", "SliceThickness", "BodyPartExamined", "Laterality",
+    "Modality", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ContentDate",
+    "ContentTime", "PositionReferenceIndicator", "WindowCenter", "WindowWidth", "SliceThickness",
+    "BodyPartExamined", "Laterality",
 ]  # fmt: skip
 _SERIES_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -58,8 +60,8 @@ class Image:
 class ScanReference:
     """The series that a result belongs to.
 
-    header is one header of the series without pixels; images has one entry per slice of the grid, in its order.
-    The patient's identity stays in header: it goes into DICOM results, never into names and messages.
+    header is one header of the series without pixels; images has one entry per slice of the grid, in its
+    order. The patient's identity stays in header: it goes into DICOM results, never into names and messages.
     """
 
     header: Dataset
@@ -93,10 +95,10 @@ class ScanReference:
             warnings.append(
                 f"{len(images)} images for {len(ordered)} slices: the result refers to the first of each"
             )
-        uids = [_series_uid(header, keyword, ordered) for keyword in _SERIES_UIDS]
+        study, series, place = uids = [_series_uid(header, keyword, ordered) for keyword in _SERIES_UIDS]
         if lost := [key for key, uid in zip(_SERIES_UIDS, uids, strict=True) if header.get(key) != uid]:
             warnings.append(f"the files have no valid {' and '.join(lost)}: made from their images")
-        return cls(header, ordered, grid, *uids, tuple(warnings))
+        return cls(header, ordered, grid, study, series, place, tuple(warnings))
 
     @property
     def voxel_ml(self) -> float:
@@ -117,8 +119,8 @@ def _images(file: Path, grid: Grid) -> tuple[list[Image], int]:
     size = int(dataset.get("Columns") or 0), int(dataset.get("Rows") or 0)
     if size != grid.shape[:2]:
         raise DataError(
-            f"{file}: found an image of {size[0]} x {size[1]} pixels; expected {grid.shape[0]} x {grid.shape[1]} "
-            "as the grid of the result: it belongs to another scan"
+            f"{file}: found an image of {size[0]} x {size[1]} pixels; expected {grid.shape[0]} x "
+            f"{grid.shape[1]} as the grid of the result: it belongs to another scan"
         )
     sop, valid = str(dataset.get("SOPInstanceUID") or ""), True
     if not _UID.fullmatch(sop):
@@ -155,9 +157,10 @@ def _in_order(
         off = np.abs((origins - point) @ inverse.T).max(axis=1)  # voxels
         nearest = int(off.argmin())
         if not off[nearest] <= OFF_VOXELS:
+            said = f"slice {number + 1} of {len(expected)} ({rounded(tuple(point))} mm)"
             raise DataError(
-                f"{where}: no image at slice {number + 1} of {len(expected)} ({rounded(tuple(point))} mm); the nearest "
-                f"lies {off[nearest]:.2f} voxels away: the files and the grid belong to different scans"
+                f"{where}: no image at {said}; the nearest lies {off[nearest]:.2f} voxels away: "
+                "the files and the grid belong to different scans"
             )
         ordered.append(placed[nearest][0])
     for _, plane in placed:
@@ -174,8 +177,8 @@ def _check_directions(where: Path, plane: Plane, grid: Grid) -> None:
     )
     if not off.max() <= OFF_EDGE_PIXELS:
         raise DataError(
-            f"{where}: rows and columns of the images do not run as the grid's ({off.max():.1f} pixels apart at the far "
-            "edge): give the grid as it is stored, not as it is turned to RAS"
+            f"{where}: rows and columns of the images do not run as the grid's ({off.max():.1f} pixels apart "
+            "at the far edge): give the grid as it is stored, not as it is turned to RAS"
         )
 
 

@@ -44,14 +44,14 @@ class Lattice:
             self.origins = np.array([plane.origin_mm for plane in planes])
 
     def locate(self, point_mm: Vector) -> Vector:
-        """Return the voxel indices of a RAS point that should lie in a slice; the third counts real slices."""
+        """Return the voxel indices of a RAS point that should lie in a slice; the third counts slices."""
         off = (point_mm - self.origins) @ self.to_voxel.T
         nearest = int(np.abs(off[:, 2]).argmin())
         return np.asarray(off[nearest] + (0, 0, nearest))
 
 
 def on_lattice(path: Path, plane: Plane | None, numbers: NDArray[Any], lattice: Lattice) -> Piece:
-    """Lay a frame (rows, columns) of region numbers onto the grid; DataError where it is not on its voxels."""
+    """Lay a frame (rows, columns) of region numbers onto the grid; DataError where it is off its voxels."""
     shape = lattice.grid.shape
     if len(shape) == 2 or plane is None:
         if len(shape) == 2 and numbers.T.shape == shape:
@@ -63,28 +63,36 @@ def on_lattice(path: Path, plane: Plane | None, numbers: NDArray[Any], lattice: 
     steps = lattice.to_voxel @ plane.steps_mm
     whole = np.rint(steps)
     off_edge = np.abs(steps - whole) * numbers.shape[::-1]
-    if sorted(np.abs(whole).sum(axis=0)) != [1, 1] or (whole[:, 0] @ whole[:, 1]) or off_edge.max() > OFF_EDGE_PIXELS:
+    if (
+        sorted(np.abs(whole).sum(axis=0)) != [1, 1]
+        or (whole[:, 0] @ whole[:, 1])
+        or off_edge.max() > OFF_EDGE_PIXELS
+    ):
         raise DataError(
-            f"{path}: its pixels ({rounded(plane.spacing_mm)} mm) are not the voxels of the scan: a step along a row is "
-            f"{rounded(tuple(steps[:, 0]))} voxels; it was drawn on another series or resampled"
+            f"{path}: its pixels ({rounded(plane.spacing_mm)} mm) are not the voxels of the scan: a step "
+            f"along a row is {rounded(tuple(steps[:, 0]))} voxels; it was drawn on another series"
         )
     columns, rows = (int(np.abs(whole[:, i]).argmax()) for i in (0, 1))
     start = lattice.locate(plane.origin_mm) if {columns, rows} == {0, 1} else _by_affine(lattice, plane)
     origin = np.rint(start).astype(int)
     if np.abs(start - origin).max() > OFF_VOXELS:
         raise DataError(
-            f"{path}: a frame lies between the voxels of the scan (at {rounded(tuple(start))} voxels): it belongs to "
-            "another series"
+            f"{path}: a frame lies between the voxels of the scan (at {rounded(tuple(start))} voxels): it "
+            "belongs to another series"
         )
     turned = numbers.T[:: int(whole[columns, 0]), :: int(whole[rows, 1])]
-    return _cropped(path, turned if columns < rows else turned.T, origin, whole.sum(axis=1).astype(int), shape)
+    return _cropped(
+        path, turned if columns < rows else turned.T, origin, whole.sum(axis=1).astype(int), shape
+    )
 
 
 def _by_affine(lattice: Lattice, plane: Plane) -> Vector:
     return np.asarray(lattice.to_voxel @ (plane.origin_mm - lattice.grid.affine[:3, 3]))
 
 
-def _cropped(path: Path, numbers: NDArray[Any], origin: NDArray[Any], signs: NDArray[Any], shape: tuple[int, ...]) -> Piece:
+def _cropped(
+    path: Path, numbers: NDArray[Any], origin: NDArray[Any], signs: NDArray[Any], shape: tuple[int, ...]
+) -> Piece:
     """Return the part of a frame inside the grid; signs are 1, -1 along its axes, 0 across."""
     index: list[slice | int] = []
     inside: list[slice] = []
@@ -101,8 +109,8 @@ def _cropped(path: Path, numbers: NDArray[Any], origin: NDArray[Any], signs: NDA
     kept = numbers[tuple(inside)] if 0 <= origin[across] < shape[across] else numbers[:0]
     if (lost := np.count_nonzero(numbers) - np.count_nonzero(kept)) > 0:
         raise DataError(
-            f"{path}: {lost} voxels lie outside the scan of {' x '.join(map(str, shape))} voxels, in a frame at "
-            f"{rounded(tuple(origin))}: slices of the scan are missing, or it belongs to another series"
+            f"{path}: {lost} voxels lie outside the scan of {' x '.join(map(str, shape))} voxels, in "
+            f"a frame at {rounded(tuple(origin))}: slices are missing, or it belongs to another series"
         )
     return (tuple(index), kept) if kept.size else ((slice(0),) * 3, np.zeros((0, 0, 0), numbers.dtype))
 
@@ -127,8 +135,12 @@ def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int
         out[index] = np.where(new, new, old)
     if clashes:
         said = {value: regions.names.get(number, str(number)) for number, value in labels.items()}
-        told = "; ".join(f"{said[one]} and {said[other]} in {n} voxels" for (one, other), n in clashes.items())
-        raise DataError(f"{regions.path}: segments overlap ({told}); a mask of one label per voxel cannot hold them")
+        told = "; ".join(
+            f"{said[one]} and {said[other]} in {n} voxels" for (one, other), n in clashes.items()
+        )
+        raise DataError(
+            f"{regions.path}: segments overlap ({told}); a mask of one label per voxel cannot hold them"
+        )
     return out
 
 

@@ -1,4 +1,4 @@
-"""Write masks as RT Structure Set (PS3.3 A.19): contours along pixel edges, which enclose exactly the mask."""
+"""Write masks as RT Structure Set (PS3.3 A.19): contours along pixel edges, which enclose just the mask."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def write_rtstruct(
 ) -> tuple[str, ...]:
     """Write a mask (columns, rows, slices) of label values, in the stored order of the grid; return warnings.
 
-    Each connected region of a slice is one closed contour; holes are cut in by a channel of no width. The same
-    call writes the same bytes. DataError as `write_seg`, and for projections, which have no place in space.
+    Each connected region of a slice is one closed contour; holes are cut in by a channel of no width. The
+    same call writes the same bytes. DataError as `write_seg`, and for projections, which have no place in
+    space.
     """
     counts = count_labels(path, mask, reference, labels)
     if not counts:
@@ -81,9 +82,10 @@ def _contours(mask: Array, reference: ScanReference) -> Contours:
     """Return the contour items of every label, slice by slice."""
     found: Contours = defaultdict(list)
     for number, image in enumerate(reference.images):
-        common = _common(image)
-        for value, points in trace(mask[:, :, number]) if image.plane else ():
-            found[value].append(_contour(points, common, image.plane))
+        if image.plane:
+            common = _common(image)
+            for value, points in trace(mask[:, :, number]):
+                found[value].append(_contour(points, common, image.plane))
     return found
 
 
@@ -112,8 +114,13 @@ def _contour(points: Points, common: Dataset, plane: Plane) -> Dataset:
 def _header(reference: ScanReference, maker: Maker) -> FileDataset:
     facts = described("RTSTRUCT", reference, maker)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = RTStructureSetStorage, facts["sop_instance_uid"]
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian  # explicit VR has two bytes for the length of contour data
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        RTStructureSetStorage,
+        facts["sop_instance_uid"],
+    )
+    meta.TransferSyntaxUID = (
+        ImplicitVRLittleEndian  # explicit VR has two bytes for the length of contour data
+    )
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, facts["sop_instance_uid"]
     dataset.Modality = "RTSTRUCT"
@@ -166,5 +173,9 @@ def _observation(number: int, label: Label, coding: Coding) -> Dataset:
 
 def _code(code: Code) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = (
+        code.value,
+        code.scheme_designator,
+        code.meaning,
+    )
     return item

@@ -25,13 +25,15 @@ def read_rtstruct(path: Path, grid: Grid, reference: ScanReference | None = None
     """Return the closed contours of a file on a grid, to be put together by `label_map` or `separate`.
 
     A pixel belongs to a region where its centre lies inside an odd number of its contours, or on one. Parts
-    beyond the edge of the images are cut off; points and open lines are no regions. DataError where contours do not
-    lie in slices of the grid, or (given the reference) belong to other images.
+    beyond the edge of the images are cut off; points and open lines are no regions. DataError where contours
+    do not lie in slices of the grid, or (given the reference) belong to other images.
     """
     try:
         dataset = read_dataset(path)
         if str(dataset.get("Modality")) != "RTSTRUCT":
-            raise DataError(f"{path}: DICOM {dataset.get('Modality') or 'of no modality'}; expected an RTSTRUCT")
+            raise DataError(
+                f"{path}: DICOM {dataset.get('Modality') or 'of no modality'}; expected an RTSTRUCT"
+            )
         if len(grid.shape) != 3:
             raise DataError(f"{path}: contours lie in slices of a scan; found a projection")
         if reference is not None:
@@ -69,8 +71,8 @@ def _check_references(path: Path, dataset: Dataset, reference: ScanReference) ->
     }
     if lost := named - known:
         raise DataError(
-            f"{path}: its contours refer to {len(lost)} images (of {len(named)}) that are not among the {len(known)} "
-            "of the scan: slices are missing, or it belongs to another series"
+            f"{path}: its contours refer to {len(lost)} images (of {len(named)}) that are not among the "
+            f"{len(known)} of the scan: slices are missing, or it belongs to another series"
         )
     places = {str(roi.get("ReferencedFrameOfReferenceUID") or "") for roi in dataset.StructureSetROISequence}
     check_place(path, places, named, reference)
@@ -106,7 +108,7 @@ def _in_slice(path: Path, item: Dataset, lattice: Lattice) -> tuple[int, Points]
     voxels = (points - lattice.origins[inside]) @ lattice.to_voxel.T
     if (off := float(np.abs(voxels[:, 2]).max())) > OFF_VOXELS:
         raise DataError(
-            f"{path}: a contour at {rounded(tuple(points[0]))} mm lies {off:.2f} slices beside the nearest slice of the "
-            "scan: slices are missing, or it was drawn on another series"
+            f"{path}: a contour at {rounded(tuple(points[0]))} mm lies {off:.2f} slices beside the nearest "
+            "slice of the scan: slices are missing, or it was drawn on another series"
         )
     return inside, voxels[:, :2]

@@ -1,4 +1,4 @@
-"""Write a preview as Secondary Capture (PS3.3 A.8): nine slices with the outlines of the mask, marked as AI's."""
+"""Write a preview as Secondary Capture (PS3.3 A.8): nine slices with the outlines of the mask."""
 
 from __future__ import annotations
 
@@ -35,12 +35,16 @@ def write_preview(
 ) -> None:
     """Write a mosaic of up to nine slices of an image and mask (columns, rows[, slices]) in stored order.
 
-    The grey window is the header's, else the middle 98 % of the values shown. Pixels and SeriesDescription say that
-    it is an AI result and not for diagnosis. The same call writes the same bytes.
+    The grey window is the header's, else the middle 98 % of the values shown. Pixels and SeriesDescription
+    say that it is an AI result and not for diagnosis. The same call writes the same bytes.
     """
     present = sorted(count_labels(path, mask, reference, labels))
-    picture = _mosaic(image, mask, reference, {value: coding_of(value, labels[value]).rgb for value in present})
-    _write_bar(picture, [(labels[value].name, coding_of(value, labels[value]).rgb) for value in present], maker)
+    picture = _mosaic(
+        image, mask, reference, {value: coding_of(value, labels[value]).rgb for value in present}
+    )
+    _write_bar(
+        picture, [(labels[value].name, coding_of(value, labels[value]).rgb) for value in present], maker
+    )
     with lenient():
         dataset = hd.sc.SCImage(
             pixel_array=np.asarray(picture),
@@ -51,10 +55,16 @@ def write_preview(
             study_instance_uid=reference.study,
             **described("SC", reference, maker),
         )
-        dataset.DateOfSecondaryCapture, dataset.TimeOfSecondaryCapture = made_at(reference, maker)
-        dataset.BurnedInAnnotation = "NO"  # the text names no patient
-        dataset.DerivationDescription = DISCLAIMER
-        dataset.Laterality = reference.header.get("Laterality") or None
+        day, time = made_at(reference, maker)
+        facts = {
+            "DateOfSecondaryCapture": day,
+            "TimeOfSecondaryCapture": time,
+            "BurnedInAnnotation": "NO",  # the text names no patient
+            "DerivationDescription": DISCLAIMER,
+            "Laterality": reference.header.get("Laterality") or None,
+        }
+        for keyword, value in facts.items():
+            setattr(dataset, keyword, value)
         stamp(dataset, reference, maker)
         save(dataset, path)
 
@@ -62,11 +72,13 @@ def write_preview(
 def _mosaic(
     image: Array, mask: Array, reference: ScanReference, colours: Mapping[int, tuple[int, int, int]]
 ) -> Image.Image:
-    """Return slices side by side, from the first to the last that the mask touches, with pixels made square."""
+    """Return slices side by side, from the first to the last that the mask touches, with square pixels."""
     stack, drawn = (array if array.ndim == 3 else array[:, :, None] for array in (image, mask))
     touched = np.flatnonzero(drawn.any(axis=(0, 1))) if drawn.any() else np.arange(drawn.shape[2])
     chosen = np.unique(np.linspace(touched[0], touched[-1], TILES).round().astype(int))
-    size_mm = np.linalg.norm(reference.grid.affine[:2, :2] if image.ndim == 2 else reference.grid.affine[:3, :2], axis=0)
+    size_mm = np.linalg.norm(
+        reference.grid.affine[:2, :2] if image.ndim == 2 else reference.grid.affine[:3, :2], axis=0
+    )
     size_mm = size_mm * stack.shape[:2]
     width, height = (max(1, round(TILE * edge / size_mm.max())) for edge in size_mm)
     shown = np.asarray(stack[:, :, chosen], np.float32)
@@ -75,18 +87,27 @@ def _mosaic(
     picture = Image.new("RGB", (across * width, -(-len(chosen) // across) * height + BAR))
     for place, number in enumerate(chosen):
         grey = np.clip((shown[:, :, place].T - low) / (high - low), 0, 1) * 255
-        tile = Image.fromarray(grey.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR).convert("RGB")
+        tile = (
+            Image.fromarray(grey.astype(np.uint8))
+            .resize((width, height), Image.Resampling.BILINEAR)
+            .convert("RGB")
+        )
         outlines = Image.fromarray(np.ascontiguousarray(drawn[:, :, number].T.astype(np.uint8)))
         resized = np.asarray(outlines.resize((width, height), Image.Resampling.NEAREST))
-        picture.paste(_outlined(np.array(tile), resized, colours), (place % across * width, place // across * height))
+        picture.paste(
+            _outlined(np.array(tile), resized, colours), (place % across * width, place // across * height)
+        )
     return picture
 
 
 def _window(reference: ScanReference, shown: NDArray[np.float32]) -> tuple[float, float]:
     """Return the values shown black and white: the header's first window, unless it shows next to nothing."""
-    centre, width = (np.atleast_1d(reference.header.get(f"Window{what}") or []) for what in ("Center", "Width"))
-    if len(centre) and len(width) and float(width[0]) > 0:
-        low, high = (float(centre[0]) + sign * float(width[0]) / 2 for sign in (-1, 1))
+    found = [np.ravel(reference.header.get(f"Window{what}")) for what in ("Center", "Width")]
+    if (
+        all(len(values) and values[0] not in (None, "") for values in found)
+        and (width := float(found[1][0])) > 0
+    ):
+        low, high = (float(found[0][0]) + sign * width / 2 for sign in (-1, 1))
         if ((shown > low) & (shown < high)).any():
             return low, high
     low, high = (float(value) for value in np.percentile(shown, (1, 99)))

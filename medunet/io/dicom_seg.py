@@ -1,7 +1,7 @@
 """Write masks as DICOM Segmentation (PS3.3 A.51): one segment a label, on the planes of the source images.
 
-highdicom builds the object. Every plane of the mask is given with the place of its own source image, never with
-flips or a computed volume: tilted and unevenly spaced series need nothing of their own.
+highdicom builds the object. Every plane of the mask is given with the place of its own source image, never
+with flips or a computed volume: tilted and unevenly spaced series need nothing of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Literal
 
 import highdicom as hd
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
@@ -23,7 +22,6 @@ from medunet.errors import DataError
 from medunet.io.dicom_codes import coding_of
 from medunet.io.dicom_object import (
     DISCLAIMER,
-    SERIES_NUMBERS,
     Maker,
     count_labels,
     described,
@@ -61,10 +59,11 @@ def write_seg(
     maker: Maker,
     kind: Kind = "auto",
 ) -> Segments:
-    """Write a mask (columns, rows[, slices]) of label values, in the stored order of the grid; return what was written.
+    """Write a mask (columns, rows[, slices]) of label values in the stored order of the grid.
 
-    auto: BINARY up to 8 segments, LABELMAP with RLE above. The same call writes the same bytes. Raises DataError for
-    a mask that does not fit the grid, holds values without a label, or is empty: viewers hang on empty segments.
+    auto: BINARY up to 8 segments, LABELMAP with RLE above. The same call writes the same bytes. Raises
+    DataError for a mask that does not fit the grid, holds values without a label, or is empty: viewers hang
+    on empty segments.
     """
     counts = count_labels(path, mask, reference, labels)
     present = [value for value in labels if counts.get(value)]
@@ -97,16 +96,18 @@ def write_seg(
     return Segments(*uids, numbers, tracking, tuple(warnings))
 
 
-def _planes(mask: Array, numbers: Mapping[int, int]) -> NDArray[np.uint8]:
+def _planes(mask: Array, numbers: Mapping[int, int]) -> Array:
     """Return segment numbers as (slices, rows, columns)."""
     stack = mask if mask.ndim == 3 else mask[:, :, None]
     if stack.dtype == np.uint8 and stack.flags.f_contiguous and all(v == n for v, n in numbers.items()):
         return stack.T
-    table = np.zeros(max(numbers) + 1, np.uint8)
+    table = np.zeros(max(numbers) + 1, np.uint8 if len(numbers) < 256 else np.uint16)
     for value, number in numbers.items():
         table[value] = number
-    planes = np.empty(stack.shape[::-1], np.uint8)
-    for start in range(0, len(planes), SLICES_AT_ONCE):  # in parts: the axes of the two may run against each other
+    planes = np.empty(stack.shape[::-1], table.dtype)
+    for start in range(
+        0, len(planes), SLICES_AT_ONCE
+    ):  # in parts: the axes of the two may run against each other
         part = slice(start, start + SLICES_AT_ONCE)
         planes[part] = np.take(table, stack[:, :, part].T)
     return planes

@@ -26,8 +26,8 @@ HALF = 0.5  # of a FRACTIONAL segment: voxels that belong to it at least so much
 def read_seg(path: Path, grid: Grid, reference: ScanReference | None = None) -> Regions:
     """Return the segments of a file on a grid, to be put together by `label_map` or `separate`.
 
-    Slices that the file leaves out are empty. DataError where the file is damaged, tiled, drawn on other voxels than
-    the grid's, or (given the reference) in another frame of reference.
+    Slices that the file leaves out are empty. DataError where the file is damaged, tiled, drawn on other
+    voxels than the grid's, or (given the reference) in another frame of reference.
     """
     try:
         dataset = read_dataset(path)
@@ -45,7 +45,8 @@ def check_place(path: Path, places: set[str], named: set[str], reference: ScanRe
     """Refuse an object that names none of the scan's images and lies in another frame of reference."""
     if named.isdisjoint(image.sop for image in reference.images) and places - {"", reference.place}:
         raise DataError(
-            f"{path}: it names no image of the scan and lies in another frame of reference: it belongs to another series"
+            f"{path}: it names no image of the scan and lies in another frame of reference: "
+            "it belongs to another series"
         )
 
 

@@ -1,9 +1,10 @@
-"""Write the measurements of a result as a structured report, TID 1500 (PS3.16), with the volume of every label."""
+"""Write the volume of every label as a structured report, TID 1500 (PS3.16)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 from pydicom.dataset import Dataset
@@ -33,10 +34,10 @@ def write_sr(
     maker: Maker,
     segments: Segments | None,
 ) -> dict[str, float]:
-    """Write the volume in ml of every label of a mask (columns, rows, slices) in stored order; return them by name.
+    """Write the volume (ml) of every label of a mask (columns, rows, slices) in stored order; return them.
 
-    Labels without voxels have 0 ml. Volumes refer to the segments of `write_seg`, None where the mask was empty. The
-    report is preliminary and unverified. The same call writes the same bytes.
+    Labels without voxels have 0 ml. Volumes refer to the segments of `write_seg`, None where the mask was
+    empty. The report is preliminary and unverified. The same call writes the same bytes.
     """
     counts = count_labels(path, mask, reference, labels)
     volumes_ml = {value: counts.get(value, 0) * reference.voxel_ml for value in labels}
@@ -44,7 +45,9 @@ def write_sr(
     with lenient():
         report = hd.sr.MeasurementReport(
             observation_context=_observer(maker),
-            procedure_reported=PROCEDURES.get(str(reference.header.get("Modality")), codes.cid100.ImagingProcedure),
+            procedure_reported=PROCEDURES.get(
+                str(reference.header.get("Modality")), codes.cid100.ImagingProcedure
+            ),
             imaging_measurements=groups,
             title=codes.DCM.ImagingMeasurementReport,
         )
@@ -85,8 +88,10 @@ def _group(
     """Return the measurements of one label: of its segment, or of the whole series where it has none."""
     coding = coding_of(value, label)
     number = segments.numbers.get(value) if segments else None
-    tracking = segments.tracking[value] if segments and number else maker.uid("none", label.name, reference.series)
-    common = {
+    tracking = (
+        segments.tracking[value] if segments and number else maker.uid("none", label.name, reference.series)
+    )
+    common: dict[str, Any] = {
         "tracking_identifier": hd.sr.TrackingIdentifier(uid=tracking, identifier=label.name),
         "finding_type": coding.type,
         "finding_category": coding.category,

@@ -21,7 +21,7 @@ from medunet.io.volume import Array
 
 LONGEST_EXTENSION = 2**26  # bytes between header and voxels
 CHUNK = 2**22
-DAMAGED = (OSError, EOFError, isal_zlib.error)
+DAMAGED: tuple[type[Exception], ...] = (OSError, EOFError, isal_zlib.error)  # type: ignore[assignment]
 DISAGREE_MM = 0.5  # between sform and qform, at a corner
 UNIT_MM = {1: ("metre", 1e3), 3: ("micrometre", 1e-3)}  # codes of xyzt_units; 2 is mm, 0 says nothing
 
@@ -71,7 +71,9 @@ def _header(path: Path) -> tuple[Any, bool]:
         with _open(path, zipped) as stream:
             block = stream.read(540)
     except DAMAGED as error:
-        raise DataError(f"{path}: the gzip content is cut short or damaged ({error}); fetch the file again") from error
+        raise DataError(
+            f"{path}: the gzip content is cut short or damaged ({error}); fetch the file again"
+        ) from error
     order = "<" if int.from_bytes(block[:4], "little") in (348, 540) else ">"
     kind = nib.Nifti2Header if 540 in struct.unpack(order + "i", block[:4]) else nib.Nifti1Header
     try:

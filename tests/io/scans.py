@@ -133,7 +133,9 @@ def _placed(
     affine[:3, 0] = cosines[0] * spacing_mm[0] * LPS
     affine[:3, 1] = cosines[1] * spacing_mm[1] * LPS
     affine[:3, 2], affine[:3, 3] = step * LPS, origins[0] * LPS
-    files = tuple(folder / f"{shape[2] - number:03d}.dcm" for number in range(shape[2]))  # names run backwards
+    files = tuple(
+        folder / f"{shape[2] - number:03d}.dcm" for number in range(shape[2])
+    )  # names run backwards
     return Scan(files, Grid.of(shape, affine), origins)
 
 
@@ -145,13 +147,15 @@ def _common(sop_class: str, what: str, shape: tuple[int, int, int]) -> FileDatas
     facts = {
         "SOPClassUID": sop_class, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
         "PatientName": NAME, "PatientID": "4711", "PatientBirthDate": "19500203", "PatientSex": "F",
-        "StudyInstanceUID": generate_uid(entropy_srcs=["study"]), "StudyDate": "20240102", "StudyTime": "101112",
+        "StudyInstanceUID": generate_uid(entropy_srcs=["study"]), "StudyDate": "20240102",
+        "StudyTime": "101112",
         "StudyID": "7", "AccessionNumber": "A1", "ReferringPhysicianName": "Arzt^A", "Modality": "CT",
         "SeriesInstanceUID": generate_uid(entropy_srcs=["series"]), "SeriesNumber": 3, "InstanceNumber": 1,
         "FrameOfReferenceUID": generate_uid(entropy_srcs=["place"]), "Rows": shape[1], "Columns": shape[0],
         "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 1, "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2", "RescaleSlope": "1", "RescaleIntercept": "0",
-        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "KVP": "", "AcquisitionNumber": 1, "PatientPosition": "HFS",
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "KVP": "", "AcquisitionNumber": 1,
+        "PatientPosition": "HFS",
     }  # fmt: skip
     for keyword, value in facts.items():
         setattr(dataset, keyword, value)

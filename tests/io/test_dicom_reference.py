@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from tests.io.scans import NAME, write_enhanced, write_scan
 
 from medunet.errors import DataError
 from medunet.io.dicom import read_layout
 from medunet.io.dicom_reference import ScanReference
 from medunet.io.volume import Grid
+from tests.io.scans import NAME, write_enhanced, write_scan
 
 
 def test_images_are_matched_by_position_not_by_name(tmp_path: Path) -> None:

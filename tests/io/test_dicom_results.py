@@ -78,7 +78,9 @@ def test_highdicom_reads_the_same_voxels_in_the_same_places(
     assert np.array_equal(found, mask)
 
 
-@pytest.mark.parametrize("orientation", ["axial", "half_turn", "negative_column", "coronal", "double_oblique"])
+@pytest.mark.parametrize(
+    "orientation", ["axial", "half_turn", "negative_column", "coronal", "double_oblique"]
+)
 def test_dcmqi_reads_the_same_voxels_in_the_same_places(orientation: str, tmp_path: Path) -> None:
     command = program("segimage2itkimage")
     scan = write_scan(tmp_path / "ct", (32, 40, 6), orientation)
@@ -86,7 +88,14 @@ def test_dcmqi_reads_the_same_voxels_in_the_same_places(orientation: str, tmp_pa
     for kind in ("binary", "labelmap"):
         write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER, kind)
         (tmp_path / kind).mkdir()
-        asked = ["--inputDICOM", tmp_path / "seg.dcm", "--outputDirectory", tmp_path / kind, "--outputType", "nii"]
+        asked = [
+            "--inputDICOM",
+            tmp_path / "seg.dcm",
+            "--outputDirectory",
+            tmp_path / kind,
+            "--outputType",
+            "nii",
+        ]
         subprocess.run([command, *asked], check=True, capture_output=True)
         (file,) = (tmp_path / kind).glob("*.nii.gz")
         image = nib.load(file)
@@ -119,7 +128,10 @@ def test_a_validator_finds_no_error(source: str, tmp_path: Path) -> None:
     broken = pydicom.dcmread(tmp_path / "seg.dcm")
     del broken.SegmentSequence[0].SegmentLabel
     broken.save_as(tmp_path / "broken.dcm")
-    assert "Error" in subprocess.run([command, "-new", tmp_path / "broken.dcm"], capture_output=True, text=True).stderr
+    assert (
+        "Error"
+        in subprocess.run([command, "-new", tmp_path / "broken.dcm"], capture_output=True, text=True).stderr
+    )
 
 
 def test_the_same_call_writes_the_same_bytes_and_another_model_other_uids(tmp_path: Path) -> None:

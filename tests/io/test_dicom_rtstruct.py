@@ -53,7 +53,10 @@ def test_the_polygons_enclose_the_volume_of_the_mask(name: str, tilt_degrees: fl
 
 
 def test_contours_lie_in_their_slices_and_name_the_images(tmp_path: Path) -> None:
-    for scan in (write_scan(tmp_path / "ct", SHAPE, "oblique_10_20", 12.0), write_enhanced(tmp_path / "enhanced")):
+    for scan in (
+        write_scan(tmp_path / "ct", SHAPE, "oblique_10_20", 12.0),
+        write_enhanced(tmp_path / "enhanced"),
+    ):
         write_rtstruct(tmp_path / "rt.dcm", some_mask(scan.grid.shape), scan.reference, LABELS, MAKER)
         found = pydicom.dcmread(tmp_path / "rt.dcm")
         images = {(image.sop, image.frame): image.plane for image in scan.reference.images}
@@ -67,7 +70,9 @@ def test_contours_lie_in_their_slices_and_name_the_images(tmp_path: Path) -> Non
         (place,) = found.ReferencedFrameOfReferenceSequence
         assert place.FrameOfReferenceUID == scan.reference.place
         (series,) = place.RTReferencedStudySequence[0].RTReferencedSeriesSequence
-        assert {item.ReferencedSOPInstanceUID for item in series.ContourImageSequence} == {sop for sop, _ in images}
+        assert {item.ReferencedSOPInstanceUID for item in series.ContourImageSequence} == {
+            sop for sop, _ in images
+        }
 
 
 def test_a_region_is_named_coloured_and_coded(tmp_path: Path) -> None:
@@ -93,5 +98,7 @@ def test_a_projection_and_an_empty_mask_have_no_contours(tmp_path: Path) -> None
     grid = Grid.of(SHAPE[:2], np.eye(3))
     reference = ScanReference.of(scan.files[:1], grid)
     with pytest.raises(DataError, match="a projection has no place in space"):
-        write_rtstruct(tmp_path / "rt.dcm", np.ones(SHAPE[:2], np.uint8), reference, {1: Label(name="a")}, MAKER)
+        write_rtstruct(
+            tmp_path / "rt.dcm", np.ones(SHAPE[:2], np.uint8), reference, {1: Label(name="a")}, MAKER
+        )
     assert not (tmp_path / "rt.dcm").exists()

@@ -33,7 +33,9 @@ def test_eight_segments_are_binary_and_nine_a_labelmap(scan: Scan, tmp_path: Pat
         assert segments.sop_class == found.SOPClassUID == expected
         named = [item.SegmentLabel for item in found.SegmentSequence]
         assert named == ["Background"] * (expected == LABELMAP) + [f"part {2 * n + 1}" for n in range(count)]
-        back = label_map(read_seg(tmp_path / "seg.dcm", scan.grid), mask.shape, {n: v for v, n in segments.numbers.items()})
+        back = label_map(
+            read_seg(tmp_path / "seg.dcm", scan.grid), mask.shape, {n: v for v, n in segments.numbers.items()}
+        )
         assert np.array_equal(back, mask)
 
 
@@ -60,13 +62,19 @@ def test_a_segment_says_what_it_is_and_what_made_it(scan: Scan, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["binary", "labelmap"])
 def test_every_frame_refers_to_the_image_it_lies_on(kind: str, tmp_path: Path) -> None:
-    for scan in (write_scan(tmp_path / "ct", (24, 20, 6), "double_oblique", 10.0), write_enhanced(tmp_path / "enhanced")):
+    for scan in (
+        write_scan(tmp_path / "ct", (24, 20, 6), "double_oblique", 10.0),
+        write_enhanced(tmp_path / "enhanced"),
+    ):
         write_seg(tmp_path / "seg.dcm", some_mask(scan.grid.shape), scan.reference, LABELS, MAKER, kind)
         found = pydicom.dcmread(tmp_path / "seg.dcm")
         images = {(image.sop, image.frame): image for image in scan.reference.images}
         assert found.FrameOfReferenceUID == scan.reference.place
         assert found.ReferencedSeriesSequence[0].SeriesInstanceUID == scan.reference.series
-        sops = {item.ReferencedSOPInstanceUID for item in found.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
+        sops = {
+            item.ReferencedSOPInstanceUID
+            for item in found.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        }
         assert sops == {sop for sop, _ in images}
         for group in found.PerFrameFunctionalGroupsSequence:
             (source,) = group.DerivationImageSequence[0].SourceImageSequence
@@ -90,7 +98,7 @@ def test_odd_identity_is_copied_and_never_said(tmp_path: Path, caplog: pytest.Lo
     assert found.PatientName == "Müßig^Ünal"
     assert (found.ContentDate, found.ContentTime) == ("20240103", "000000")
     source = pydicom.dcmread(scan.files[0])
-    for secret in ("Müßig", "3.2.50", "4711", source.StudyInstanceUID + "\n", source.SOPInstanceUID):
+    for secret in ("Müßig", "3.2.50", "4711", source.StudyInstanceUID, source.SOPInstanceUID):
         assert secret not in caplog.text
 
 
@@ -103,7 +111,9 @@ def test_a_projection_can_be_segmented_too(tmp_path: Path) -> None:
     grid = Grid.of((32, 40), np.diag([0.7, 0.9, 1.0]))
     mask = some_mask((32, 40, 3))[:, :, 0]
     segments = write_seg(tmp_path / "seg.dcm", mask, ScanReference.of(scan.files, grid), LABELS, MAKER)
-    back = label_map(read_seg(tmp_path / "seg.dcm", grid), grid.shape, {n: v for v, n in segments.numbers.items()})
+    back = label_map(
+        read_seg(tmp_path / "seg.dcm", grid), grid.shape, {n: v for v, n in segments.numbers.items()}
+    )
     assert np.array_equal(back, mask)
 
 
@@ -116,8 +126,12 @@ def test_a_projection_can_be_segmented_too(tmp_path: Path) -> None:
         (lambda m: m + 6, r"holds \[6, 7, 8, 11\], which are no labels"),
     ],
 )
-def test_what_is_no_mask_is_refused_and_nothing_is_left(change, expected: str, scan: Scan, tmp_path: Path) -> None:
+def test_what_is_no_mask_is_refused_and_nothing_is_left(
+    change, expected: str, scan: Scan, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=expected) as caught:
-        write_seg(tmp_path / "out" / "seg.dcm", change(some_mask(scan.grid.shape)), scan.reference, LABELS, MAKER)
+        write_seg(
+            tmp_path / "out" / "seg.dcm", change(some_mask(scan.grid.shape)), scan.reference, LABELS, MAKER
+        )
     assert NAME not in str(caught.value)
     assert not (tmp_path / "out").exists()

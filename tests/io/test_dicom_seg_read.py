@@ -28,20 +28,40 @@ def by_highdicom(path: Path, scan: Scan, pixels: np.ndarray, kind: str, names: t
     """Write a segmentation as another program would; pixels (slices, rows, columns[, segments])."""
     descriptions = [
         hd.seg.SegmentDescription(
-            number, name, codes.SCT.Tissue, codes.SCT.Tissue, "MANUAL", tracking_uid=hd.UID(), tracking_id=name
+            number,
+            name,
+            codes.SCT.Tissue,
+            codes.SCT.Tissue,
+            "MANUAL",
+            tracking_uid=hd.UID(),
+            tracking_id=name,
         )
         for number, name in enumerate(names, start=1)
     ]
     sources = [pydicom.dcmread(file) for file in scan.files]
     segmentation = hd.seg.Segmentation(
-        sources, pixels, kind, descriptions, hd.UID(), 1, hd.UID(), 1, "a", "b", "c", "d", max_fractional_value=200
+        sources,
+        pixels,
+        kind,
+        descriptions,
+        hd.UID(),
+        1,
+        hd.UID(),
+        1,
+        "a",
+        "b",
+        "c",
+        "d",
+        max_fractional_value=200,
     )
     segmentation.save_as(path)
     return path
 
 
 def test_a_fraction_of_a_half_is_inside(scan: Scan, tmp_path: Path) -> None:
-    shares = np.random.default_rng(0).choice([0.0, 0.2, 0.495, 0.5, 0.505, 1.0], (6, 20, 24)).astype(np.float32)
+    shares = (
+        np.random.default_rng(0).choice([0.0, 0.2, 0.495, 0.5, 0.505, 1.0], (6, 20, 24)).astype(np.float32)
+    )
     path = by_highdicom(tmp_path / "f.dcm", scan, shares, "FRACTIONAL", ("lesion",))
     found = separate(read_seg(path, scan.grid), scan.grid.shape)
     assert np.array_equal(found[1], shares.T >= 0.5)
@@ -64,7 +84,10 @@ def test_frames_may_run_along_other_axes_of_the_same_voxels(scan: Scan, tmp_path
     mask = some_mask(scan.grid.shape)
     write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER)
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(combine_segments=True)
-    for axes, flips in (((2, 0, 1), (0,)), ((1, 2, 0), (1, 2))):  # a reformat along columns, or rows, mirrored
+    for axes, flips in (
+        ((2, 0, 1), (0,)),
+        ((1, 2, 0), (1, 2)),
+    ):  # a reformat along columns, or rows, mirrored
         turned = volume.permute_spatial_axes(axes).flip_spatial(flips)
         path = tmp_path / f"turned_{axes[0]}.dcm"
         by_highdicom(path, scan, turned.astype(np.uint8), "BINARY", ("liver", "kidney", "blob"))
