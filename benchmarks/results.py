@@ -94,8 +94,9 @@ def make_study(folder: Path, shape: Shape, labels: int) -> None:
 
 def measure(step: str, folder: Path, shape: Shape, labels: int) -> dict[str, float]:
     """Return CPU and wall seconds, megabytes and peak memory of one step."""
-    mask = np.load(folder / "mask.npy") if "image" not in step and "read" not in step else None
-    image = np.load(folder / "image.npy") if "image" in step or step == "preview" else None
+    needs_mask = not step.startswith("read") and step != "image.nii.gz"
+    mask = np.load(folder / "mask.npy") if needs_mask else None
+    image = np.load(folder / "image.npy") if step in ("image.nii.gz", "preview") else None
     cpu, wall = time.process_time(), time.monotonic()
     work = _prepared(step, folder, shape, labels)
     imported = time.process_time()
@@ -138,7 +139,17 @@ def _prepared(step: str, folder: Path, shape: Shape, labels: int) -> Callable[[A
         from medunet.io.dicom_rtstruct import write_rtstruct
 
         return lambda mask, _: write_rtstruct(path, mask, ScanReference.of(files, grid), named, maker)
-    raise ValueError(step)
+    if step == "sr":
+        from medunet.io.dicom_seg import Segments
+        from medunet.io.dicom_sr import write_sr
+
+        numbers = {value: value for value in named}
+        tracking = {value: maker.uid("segment", str(value)) for value in named}
+        segments = Segments("1.2.840.10008.5.1.4.1.1.66.7", "1.2.3", "1.2.4", numbers, tracking, ())
+        return lambda mask, _: write_sr(path, mask, ScanReference.of(files, grid), named, maker, segments)
+    from medunet.io.dicom_sc import write_preview
+
+    return lambda mask, image: write_preview(path, image, mask, ScanReference.of(files, grid), named, maker)
 
 
 def _same(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:

@@ -30,7 +30,7 @@ def test_frames_of_an_enhanced_file_are_counted_from_one(tmp_path: Path) -> None
     assert len({image.sop for image in scan.reference.images}) == 1
 
 
-def test_a_tilted_voxel_is_smaller_than_its_edges_say(tmp_path: Path) -> None:
+def test_a_tilted_voxel_keeps_its_volume_though_its_edge_is_longer(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "ct", tilt_degrees=30.0)
     assert scan.reference.voxel_ml == pytest.approx(0.7 * 0.9 * 2.5 / 1000)
 
