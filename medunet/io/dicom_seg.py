@@ -32,6 +32,7 @@ from medunet.io.dicom_object import (
     with_true_sources,
 )
 from medunet.io.dicom_reference import ScanReference
+from medunet.io.rle import PlaneEncoder
 from medunet.io.volume import Array
 
 Kind = Literal["auto", "binary", "labelmap"]
@@ -83,6 +84,7 @@ def write_seg(
             segmentation_type="LABELMAP" if labelmap else "BINARY",
             segment_descriptions=descriptions,
             transfer_syntax_uid=RLELossless if labelmap else ExplicitVRLittleEndian,
+            workers=PlaneEncoder() if labelmap else 0,
             content_label="MEDUNET_SEG",
             content_description=DISCLAIMER,
             content_creator_name="medunet^",
