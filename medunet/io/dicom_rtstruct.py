@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
@@ -105,9 +105,8 @@ def _contour(points: Points, common: Dataset, plane: Plane) -> Dataset:
     item.NumberOfContourPoints = len(points)
     numbers = (points @ plane.steps_mm.T + plane.origin_mm) * LPS_TO_RAS
     text = "\\".join(["%.4f"] * numbers.size) % tuple(numbers.ravel().tolist())
-    # as bytes: pydicom would make an object of each of the millions of numbers
-    value = text.encode("ascii") + b" " * (len(text) % 2)
-    item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(value), value, 0, True, True)
+    # as bytes, which a file of implicit VR holds as they are: pydicom would make an object of every number
+    item[CONTOUR_DATA] = DataElement(CONTOUR_DATA, "OB", text.encode("ascii") + b" " * (len(text) % 2))
     return item
 
 
