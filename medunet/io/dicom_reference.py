@@ -19,9 +19,7 @@ from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
 from medunet.io.limits import rounded
 from medunet.io.volume import Grid
 
-OFF_VOXELS = (
-    0.15  # a slice may lie this share of a voxel beside its place: uneven steps that readers let through
-)
+OFF_VOXELS = 0.15  # a slice may lie this far beside its place: readers let uneven steps through
 OFF_EDGE_PIXELS = 0.5  # rows and columns of the images against those of the grid, at the far edge
 _IMAGE = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
