@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from medunet.io.volume import Array
 
 LONGEST_EXTENSION = 2**26  # bytes between header and voxels
 CHUNK = 2**22
+DAMAGED: tuple[type[Exception], ...] = (OSError, EOFError, isal_zlib.error)  # type: ignore[assignment]
 DISAGREE_MM = 0.5  # between sform and qform, at a corner
 UNIT_MM = {1: ("metre", 1e3), 3: ("micrometre", 1e-3)}  # codes of xyzt_units; 2 is mm, 0 says nothing
 
@@ -61,7 +61,7 @@ def read_stored(path: Path, *, any_grid: bool = False) -> Stored:
 
 
 def _open(path: Path, zipped: bool) -> IO[bytes]:
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
+    return igzip.open(path, "rb") if zipped else path.open("rb")
 
 
 def _header(path: Path) -> tuple[Any, bool]:
@@ -70,8 +70,10 @@ def _header(path: Path) -> tuple[Any, bool]:
     try:
         with _open(path, zipped) as stream:
             block = stream.read(540)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip content ({error}); fetch the file again") from error
+    except DAMAGED as error:
+        raise DataError(
+            f"{path}: the gzip content is cut short or damaged ({error}); fetch the file again"
+        ) from error
     order = "<" if int.from_bytes(block[:4], "little") in (348, 540) else ">"
     kind = nib.Nifti2Header if 540 in struct.unpack(order + "i", block[:4]) else nib.Nifti1Header
     try:
@@ -187,7 +189,7 @@ def _fill(path: Path, stream: IO[bytes], offset: int, data: Array) -> None:
                 raise EOFError(f"{done} of {len(view)} bytes of voxels are there")
             done += piece
         stream.read(1)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: the file is cut short or damaged ({error}); fetch it again") from error
 
 

@@ -1,0 +1,81 @@
+"""DICOM SEG and RTSTRUCT as masks: what was drawn elsewhere, as labels of a card on the grid of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medunet.errors import DataError
+from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
+from medunet.io.dicom_reference import ScanReference
+from medunet.io.dicom_regions import Regions, label_map
+from medunet.io.dicom_rtstruct_read import read_rtstruct
+from medunet.io.dicom_seg_read import read_seg
+from medunet.io.volume import Grid
+
+LARGEST = 255
+
+
+def mask_kind(path: Path) -> Literal["SEG", "RTSTRUCT"] | None:
+    """Return what kind of drawing a DICOM file holds; None for anything else, such as an image."""
+    try:
+        modality = str(read_dataset(path, ["Modality"]).get("Modality"))
+    except PARSE_ERRORS as error:
+        raise DataError(f"{path}: the DICOM header is damaged ({type(error).__name__})") from error
+    return modality if modality in ("SEG", "RTSTRUCT") else None  # type: ignore[return-value]
+
+
+def read_dicom_mask(
+    path: Path,
+    grid: Grid,
+    label_names: Mapping[int, str] | None,
+    reference: ScanReference | None = None,
+    *,
+    others: Literal["refuse", "leave out"] = "refuse",
+) -> NDArray[np.uint8]:
+    """Return a SEG or RTSTRUCT as labels in the stored order of the scan's grid.
+
+    label_names are the card's, by label value: segments and ROIs are found by name, whatever their case,
+    spaces and underscores; others says what becomes of those the card does not name. None: the segment
+    numbers are the values. DataError says why the file cannot be a mask of this scan: other voxels, another
+    series, overlaps, unknown names.
+    """
+    kind = mask_kind(path)
+    if kind is None:
+        raise DataError(
+            f"{path}: a DICOM image; expected a mask: SEG, RTSTRUCT, NIfTI, NRRD, MetaImage, PNG or TIFF"
+        )
+    regions = (read_seg if kind == "SEG" else read_rtstruct)(path, grid, reference)
+    if label_names is None:
+        return label_map(regions, grid.shape, _by_number(regions))
+    return label_map(regions, grid.shape, _by_name(regions, label_names, others))
+
+
+def _by_number(regions: Regions) -> dict[int, int]:
+    if (largest := max(regions.names, default=0)) > LARGEST:
+        raise DataError(
+            f"{regions.path}: segment number {largest}; as values of a mask at most {LARGEST} are read"
+        )
+    return {number: number for number in regions.names}
+
+
+def _by_name(regions: Regions, label_names: Mapping[int, str], others: str) -> dict[int, int]:
+    values = {_plain(name): value for value, name in label_names.items()}
+    found = {number: values[_plain(name)] for number, name in regions.names.items() if _plain(name) in values}
+    unknown = sorted(name for number, name in regions.names.items() if number not in found)
+    if unknown and (others == "refuse" or not found):
+        said = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        raise DataError(
+            f"{regions.path}: it draws {said}, which {'are' if len(unknown) > 1 else 'is'} no label of "
+            f"the card; expected {', '.join(label_names.values())}. "
+            "Name the labels alike, or leave the others out"
+        )
+    return found
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
