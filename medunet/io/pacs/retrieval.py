@@ -1,0 +1,128 @@
+"""C-GET and C-MOVE (PS3.4 C.4.2, C.4.3): the series of a study into a folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as GET
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as MOVE
+
+from medunet.errors import ConfigError, StudyError
+from medunet.io.pacs.address import PacsAddress
+from medunet.io.pacs.associations import accepts, association, context
+from medunet.io.pacs.landing import Landing
+from medunet.io.pacs.receiver import CLASSES, on_store, receiving, storage_contexts, storage_roles
+from medunet.io.pacs.records import Limits, SeriesFacts, StudyFacts
+from medunet.io.pacs.retries import TransientError, retried
+
+PENDING = 0xFF00
+UNKNOWN_DESTINATION = 0xA801  # PS3.4 Table C.4-2
+
+
+class Retrieval:
+    """Fetches series; C-GET where the PACS offers it and no port need be opened, else C-MOVE."""
+
+    def __init__(self, address: PacsAddress, limits: Limits) -> None:
+        """Nothing is sent yet."""
+        self._address = address
+        self._limits = limits
+        self._one_receiver = threading.Lock()
+
+    def fetch(self, study: StudyFacts, wanted: Sequence[SeriesFacts], folder: Path) -> list[Path]:
+        """Write the wanted series into folder and return the files; StudyError unless all arrived."""
+        landing = Landing(folder, self._limits)
+        ways = {series: self._way(series) for series in wanted}
+        with ExitStack() as stack:
+            if "move" in ways.values():
+                stack.enter_context(self._one_receiver)
+                stack.enter_context(receiving(self._address, landing))
+            pool = stack.enter_context(ThreadPoolExecutor(self._address.connections))
+            tasks = [
+                pool.submit(retried, lambda s=series: self._series(ways[s], study, s, landing))
+                for series in wanted
+            ]
+            try:
+                for task in tasks:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+        expected = sum(series.instances or 0 for series in wanted)
+        if len(landing.files) < expected:
+            number = f"{len(landing.files)} of {expected} instances"
+            raise StudyError(f"{self._address}: study {study.key}: {number} arrived; fetch it again")
+        return landing.files
+
+    def _way(self, series: SeriesFacts) -> str:
+        known = series.modality in CLASSES
+        if self._address.retrieve == "get" and not known:
+            raise StudyError(
+                f"{self._address}: no C-GET of a series of modality {series.modality or 'unknown'}; use retrieve=move"
+            )
+        if self._address.retrieve == "auto":
+            return "get" if known and self._offers_get(series.modality) else "move"
+        return self._address.retrieve
+
+    def _offers_get(self, modality: str) -> bool:
+        try:
+            with association(self._address, [context(GET)], self._limits):
+                return True
+        except TransientError:  # no context accepted, or out of reach: then the C-MOVE says so
+            return False
+
+    def _series(self, way: str, study: StudyFacts, series: SeriesFacts, landing: Landing) -> None:
+        if landing.refusal:
+            raise landing.refusal
+        wanted = Dataset()
+        wanted.QueryRetrieveLevel = "SERIES"
+        wanted.StudyInstanceUID = study.uid
+        wanted.SeriesInstanceUID = series.uid
+        try:
+            (self._get if way == "get" else self._move)(wanted, series, landing)
+        except TransientError:
+            if landing.refusal:  # we broke it off ourselves
+                raise landing.refusal from None
+            raise
+
+    def _get(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:
+        contexts = [context(GET), *storage_contexts(series.modality)]
+        roles = storage_roles(series.modality)
+        with association(
+            self._address, contexts, self._limits, roles=roles, handlers=[on_store(landing)]
+        ) as opened:
+            self._follow(opened.send_c_get(wanted, GET), landing)
+
+    def _move(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:  # noqa: ARG002 - as _get
+        with association(self._address, [context(MOVE)], self._limits) as opened:
+            if not accepts(opened, MOVE):
+                raise StudyError(
+                    f"{self._address}: it offers neither C-GET nor C-MOVE; is this the right AE title?"
+                )
+            self._follow(opened.send_c_move(wanted, self._address.our_title, MOVE), landing)
+
+    def _follow(self, answers: Iterable[tuple[Dataset, Any]], landing: Landing) -> None:
+        """Wait for the last answer; TransientError where an instance did not come."""
+        status = Dataset()
+        for status, _ in answers:
+            if landing.refusal:
+                raise landing.refusal
+        code = status.get("Status")
+        failed = status.get("NumberOfFailedSuboperations") or 0
+        if code == UNKNOWN_DESTINATION:
+            host, port = self._address.receive
+            raise ConfigError(
+                f"{self._address}: it does not know where {self._address.our_title} is; enter this AE title there "
+                f"with our host and port {port}"
+            )
+        if code is None or code == PENDING:
+            raise TransientError(f"{self._address}: the association broke off during the transfer")
+        if code != 0 or failed:
+            raise TransientError(
+                f"{self._address}: transfer ended with status 0x{code:04X}, {failed} instances failed"
+            )
