@@ -37,7 +37,7 @@ def missing() -> str | None:
 def own_network() -> Iterator[None]:
     """Move this thread, and what it starts, into a network with nothing but a loopback interface."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as before:
+    with Path("/proc/thread-self/ns/net").open("rb") as before:
         if libc.unshare(CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "no network namespace")
         try:

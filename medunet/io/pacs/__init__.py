@@ -1,6 +1,6 @@
 """A PACS: find studies, fetch them, send results back, and hear of new ones; over DICOMweb, DIMSE or Orthanc.
 
-What arrives is hostile until the reader of `io` has checked it: here it is stored under hashed names, not looked into.
+What arrives is hostile until the reader of `io` has checked it: here it is stored under hashed names, unread.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from medunet.io.pacs.records import Changes, Limits, Pacs, PushReport, Query, Se
 
 __all__ = [
     "Changes", "Limits", "Pacs", "PacsAddress", "PushReport", "Query", "SeriesFacts", "StudyFacts",
-    "is_address", "open_pacs", "parse_address",
+    "connect", "is_address", "open_pacs", "parse_address",
 ]  # fmt: skip
 
 

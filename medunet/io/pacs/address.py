@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from medunet.errors import ConfigError
@@ -47,6 +48,7 @@ class PacsAddress:
     receive: tuple[str, int] = ("127.0.0.1", RECEIVE_PORT)  # where a C-MOVE is to arrive
 
     def __str__(self) -> str:
+        """Return the address for logs and messages."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         if self.kind == "dimse":
             return f"dimse{'+tls' * self.tls}://{self.our_title}@{host}:{self.port}/{self.its_title}"
@@ -69,7 +71,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: str, *, today: date | None = None) -> tuple[PacsAddress, Query]:
-    """Return the PACS and the studies that text names; ConfigError, which repeats no secret, where it is wrong."""
+    """Return the PACS and the studies that text names; the ConfigError for a wrong one repeats no secret."""
     scheme = text.partition("://")[0]
     if not is_address(text):
         raise ConfigError(f"PACS address: expected one of {', '.join(SCHEMES)} and ://, {EXAMPLE}")
@@ -94,7 +96,7 @@ def parse_address(text: str, *, today: date | None = None) -> tuple[PacsAddress,
     return address, _query(options, where, today or date.today())
 
 
-def _web(parts: SplitResult, where: str) -> dict[str, str]:
+def _web(parts: SplitResult, where: str) -> dict[str, Any]:
     if "@" in parts.netloc:
         raise ConfigError(
             f"{where}: a login does not belong in the address; put it in a netrc file (docs/pacs.md)"
@@ -105,17 +107,17 @@ def _web(parts: SplitResult, where: str) -> dict[str, str]:
     return {"path": path}
 
 
-def _dimse(parts: SplitResult, where: str) -> dict[str, str]:
+def _dimse(parts: SplitResult, where: str) -> dict[str, Any]:
     titles = {"our_title": unquote(parts.username or ""), "its_title": unquote(parts.path[1:])}
     if parts.password is not None or not all(AE_TITLE.fullmatch(title) for title in titles.values()):
         raise ConfigError(
-            f"{where}: expected dimse://OUR_AE_TITLE@HOST:PORT/ITS_AE_TITLE, titles of 1 to 16 plain characters"
+            f"{where}: expected dimse://OUR_AE_TITLE@HOST:PORT/ITS_AE_TITLE, titles of at most 16 characters"
         )
     return titles
 
 
-def _settings(options: dict[str, str], where: str, tls: bool) -> dict[str, object]:
-    settings: dict[str, object] = {
+def _settings(options: dict[str, str], where: str, tls: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {
         name: _file(options[name], name, where) for name in ("ca", "cert", "key") if name in options
     }
     if settings and not tls:

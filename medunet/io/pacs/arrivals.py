@@ -17,7 +17,21 @@ from medunet.io.pacs.records import Changes, Limits, Query, SeriesFacts, StudyFa
 
 OWN_NAME = "medunet"  # begins the Manufacturer or the SeriesDescription of every result that we write
 NOT_SCANS = frozenset(  # modalities of PS3.3 C.7.3.1.1.1 that are said about images
-    "SEG RTSTRUCT RTPLAN RTDOSE RTRECORD RTIMAGE SR PR KO REG FID DOC PLAN AU ECG SMR RWV".split()
+    {
+        "SEG",
+        "RTSTRUCT",
+        "RTPLAN",
+        "RTDOSE",
+        "RTRECORD",
+        "RTIMAGE",
+        "SR",
+        "PR",
+        "KO",
+        "REG",
+        "FID",
+        "DOC",
+        "ECG",
+    }
 )
 PREVIEWS = frozenset({"OT", "SC"})  # secondary captures
 STABLE_S = 60.0  # a study whose count did not change for so long is complete
@@ -50,7 +64,7 @@ def is_scan(series: SeriesFacts) -> bool:
 
 def find(lister: Lister, query: Query, limits: Limits) -> list[StudyFacts]:
     """Return the studies that match with the series that are wanted; a study without any is left out."""
-    found = []
+    found: list[StudyFacts] = []
     for study in lister.studies(query):
         if len(found) == limits.studies:
             raise StudyError(
@@ -69,8 +83,8 @@ def find(lister: Lister, query: Query, limits: Limits) -> list[StudyFacts]:
 def poll(lister: Lister, cursor: str | None, *, now: float | None = None) -> Changes:
     """Return the studies whose scans are complete and changed since cursor.
 
-    The cursor keeps, under hashed names: instances counted, since when (s; `SETTLED` once judged complete), and
-    a name for the scans last told.
+    The cursor keeps, under hashed names: instances counted, since when (s; `SETTLED` once judged complete),
+    and a name for the scans last told.
     """
     now = time.time() if now is None else now
     before = _read(cursor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,14 @@ from medunet.io.pacs.records import Limits
 from medunet.io.pacs.retries import TransientError
 from medunet.io.pacs.web import tls_context
 
+ECHO = "1.2.840.10008.1.1"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root; so are the next two
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
 OUR_PDU_BYTES = 2**18  # what we let a peer send at once; the default of 16 kB costs time
 LARGEST_PDU_BYTES = 2**20  # refused before it is read: the length in its header may say 4 GB
-ANSWER_S, NETWORK_S = 600.0, 60.0  # an archive may have to fetch from tape; a started message must go on
+ANSWER_S, RETRIEVE_S = 120.0, 600.0  # until the next answer; to retrieve, it may have to fetch from tape
+NETWORK_S = 60.0  # a message that has begun must go on
 REJECTED_TRANSIENT = 2  # PS3.8 9.3.4
 
 # pynetdicom logs data sets and UIDs, and would decode a file to send it: we pass the bytes as they are.
@@ -39,7 +44,7 @@ def entity(address: PacsAddress) -> AE:
     ours = AE(ae_title=address.our_title)
     ours.maximum_pdu_size = OUR_PDU_BYTES
     ours.connection_timeout = ours.acse_timeout = 30
-    ours.dimse_timeout = ours.network_timeout = ANSWER_S
+    ours.dimse_timeout, ours.network_timeout = ANSWER_S, RETRIEVE_S
     return ours
 
 
@@ -51,8 +56,9 @@ def association(
     *,
     roles: Sequence[Any] = (),
     handlers: Handlers = (),
+    excess: Callable[[], None] | None = None,
 ) -> Iterator[Association]:
-    """Open an association; TransientError where there is none, ConfigError where the PACS does not want us."""
+    """Open an association; TransientError where there is none, ConfigError where we are not wanted."""
     tls = (tls_context(address), address.host) if address.tls else None
     try:
         opened = entity(address).associate(
@@ -63,7 +69,7 @@ def association(
             max_pdu=OUR_PDU_BYTES,
             ext_neg=list(roles),
             tls_args=tls,
-            evt_handlers=[*guards(limits), *handlers],
+            evt_handlers=[*guards(limits, excess), *handlers],
         )
     except OSError as error:
         raise TransientError(
@@ -106,15 +112,20 @@ def context(sop_class: str, *syntaxes: str) -> PresentationContext:
     )
 
 
-def guards(limits: Limits) -> list[tuple[Any, ...]]:
-    """Return the handlers that every association of ours needs, on either side."""
+def guards(limits: Limits, excess: Callable[[], None] | None = None) -> list[tuple[Any, ...]]:
+    """Return the handlers that every association of ours needs, on either side.
+
+    A message larger than an instance may be ends the connection, and calls excess first.
+    """
     meters: dict[Any, _Meter] = {}
 
     def opened(event: evt.Event) -> None:
-        link = event.assoc.dul.socket
+        link: Any = event.assoc.dul.socket
         link.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.socket.settimeout(NETWORK_S)
-        meters[event.assoc] = link.recv = _Meter(link, limits.instance_bytes)
+        meters[event.assoc] = link.recv = _Meter(link, limits.instance_bytes, excess)
+        if event.assoc.is_requestor:
+            _keep_answers(event.assoc.dimse)
 
     def message_complete(event: evt.Event) -> None:
         meters[event.assoc].held = 0
@@ -129,17 +140,30 @@ def guards(limits: Limits) -> list[tuple[Any, ...]]:
     ]
 
 
+def _keep_answers(messages: Any) -> None:
+    """Let only the caller who waits take an answer.
+
+    The thread that pynetdicom runs beside looks for requests without waiting. On a busy machine it is not paused
+    in time (3.0.4), takes the answer to our request, finds it unexpected and drops it: the caller waits in vain.
+    """
+    take = messages.get_msg
+    messages.get_msg = lambda block=False: take(block=True) if block else (None, None)
+
+
 class _Meter:
     """Reads from a link in place of its `recv`, which trusts any length and takes 4 kB at a time."""
 
-    def __init__(self, link: Any, most: int) -> None:
+    def __init__(self, link: Any, most: int, excess: Callable[[], None] | None) -> None:
         self._link = link
         self._most = most
+        self._excess = excess
         self.held = 0  # bytes of the message that is arriving
 
     def __call__(self, size: int) -> bytearray:
         self.held += size
         if size > LARGEST_PDU_BYTES or self.held > self._most + LARGEST_PDU_BYTES:
+            if self._excess:
+                self._excess()
             raise OSError("more than is allowed")  # closes the connection
         content = bytearray(size)
         view = memoryview(content)

@@ -129,9 +129,8 @@ class DicomWebPacs:
                     f"{landing.folder}: cannot be written ({error.strerror}); make room"
                 ) from None
         if series.instances is not None and len(arrived) < series.instances:
-            raise TransientError(
-                f"{self.address}: study {study.key}: {len(arrived)} of {series.instances} instances of a series arrived"
-            )
+            number = f"{len(arrived)} of {series.instances} instances of a series"
+            raise TransientError(f"{self.address}: study {study.key}: {number} arrived; fetch it again")
 
     def push(self, files: Sequence[Path]) -> PushReport:
         """Send DICOM files, several batches at a time (STOW-RS)."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pynetdicom.sop_class import Verification
-
 from medunet.io.pacs import arrivals
 from medunet.io.pacs.address import PacsAddress
-from medunet.io.pacs.associations import association, context
+from medunet.io.pacs.associations import ECHO, association, context
 from medunet.io.pacs.finder import finder
-from medunet.io.pacs.records import Changes, Limits, PushReport, Query, StudyFacts
+from medunet.io.pacs.records import Changes, Limits, PushReport, Query, SeriesFacts, StudyFacts
 from medunet.io.pacs.retries import TransientError, retried
 from medunet.io.pacs.retrieval import Retrieval
 from medunet.io.pacs.sending import send
@@ -31,7 +29,7 @@ class DimsePacs:
         retried(self._echo)
 
     def _echo(self) -> None:
-        with association(self.address, [context(Verification)], self._limits) as opened:
+        with association(self.address, [context(ECHO)], self._limits) as opened:
             if opened.send_c_echo().get("Status") != 0:
                 raise TransientError(f"{self.address}: no answer to a C-ECHO")
 
@@ -52,11 +50,11 @@ class DimsePacs:
             return arrivals.poll(lister, cursor)
 
     def fetch(self, study: StudyFacts, folder: Path) -> list[Path]:
-        """Write the named series (without any: all scans) into folder, several at a time (C-GET or C-MOVE)."""
+        """Write the named series (without any: all scans) into folder, several at a time."""
         wanted = study.series or retried(lambda: self._scans(study))
         return self._retrieval.fetch(study, wanted, folder)
 
-    def _scans(self, study: StudyFacts) -> tuple[arrivals.SeriesFacts, ...]:
+    def _scans(self, study: StudyFacts) -> tuple[SeriesFacts, ...]:
         with finder(self.address, self._limits) as lister:
             return tuple(filter(arrivals.is_scan, lister.series(study)))
 

@@ -1,4 +1,4 @@
-"""The file meta group of a DICOM file (PS3.10 7.1): just what the protocols need, and nothing that recurses."""
+"""The file meta group of a DICOM file (PS3.10 7.1): what the protocols need, and nothing that recurses."""
 
 from __future__ import annotations
 

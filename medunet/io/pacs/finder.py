@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as FIND
 
 from medunet.errors import StudyError
 from medunet.io.pacs.address import PacsAddress
-from medunet.io.pacs.associations import association, context
+from medunet.io.pacs.associations import FIND, association, context
 from medunet.io.pacs.records import Limits, Query, SeriesFacts, StudyFacts, is_uid
 from medunet.io.pacs.retries import TransientError
 
@@ -88,8 +87,7 @@ class Finder:
             asked.SpecificCharacterSet = "ISO_IR 192"
         for keyword, value in keys.items():
             setattr(asked, keyword, value)
-        number = 0
-        for status, answer in self._opened.send_c_find(asked, FIND):
+        for number, (status, answer) in enumerate(self._opened.send_c_find(asked, FIND)):
             code = status.get("Status")  # pynetdicom gives an empty status where the connection was lost
             if code == 0:
                 return
@@ -99,10 +97,9 @@ class Finder:
                 raise StudyError(
                     f"{self._address}: C-FIND failed with status 0x{code:04X} (PS3.4 Table C.4-1)"
                 )
-            number += 1
-            if number > self._limits.studies:
+            if number == self._limits.studies:
                 raise StudyError(
-                    f"{self._address}: more than {number - 1} answers to a query; narrow it, by date"
+                    f"{self._address}: more than {number} answers to a query; narrow it, by date"
                 )
             yield answer
 

@@ -1,4 +1,4 @@
-"""Where instances from a PACS land: under hashed names, whole or not at all, within limits, never looked into."""
+"""Where instances from a PACS land: under hashed names, whole or not at all, within limits, unread."""
 
 from __future__ import annotations
 
@@ -72,11 +72,17 @@ class Landing:
             self._bytes += size
         self._check(self._bytes <= self.limits.study_bytes, "the study", self.limits.study_bytes)
 
+    def excess(self) -> None:
+        """Take nothing more: an instance is too large."""
+        self._refuse("an instance", self.limits.instance_bytes)
+
     def _check(self, kept: bool, what: str, most: int, unit: str = "bytes") -> None:
-        if kept and self.refusal is None:
-            return
-        if self.refusal is None:
-            self.refusal = StudyError(
-                f"fetch refused: {what} has more than {most} {unit}; fetch fewer series, or raise the limit"
-            )
-        raise self.refusal
+        if not kept:
+            self._refuse(what, most, unit)
+        if self.refusal:
+            raise self.refusal
+
+    def _refuse(self, what: str, most: int, unit: str = "bytes") -> None:
+        self.refusal = self.refusal or StudyError(
+            f"fetch refused: {what} has more than {most} {unit}; fetch fewer series, or raise the limit"
+        )

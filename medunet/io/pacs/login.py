@@ -1,4 +1,4 @@
-"""A login for a PACS: from the netrc file of the user, never from an address, and never in the clear unasked."""
+"""A login for a PACS: from the netrc file of the user, never from an address, never in the clear unasked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ VARIABLE = "NETRC"  # names the file; without it ~/.netrc
 def login_headers(address: PacsAddress) -> dict[str, str]:
     """Return the HTTP header that carries the login for the host of address; empty where the file has none.
 
-    An entry `login bearer` sends its password as a bearer token. A `default` entry is not used: it would hand the
-    password to any host.
+    An entry `login bearer` sends its password as a bearer token. A `default` entry is not used: it would hand
+    the password to any host.
     """
     path = Path(os.environ.get(VARIABLE) or Path.home() / ".netrc")
     if not path.is_file():

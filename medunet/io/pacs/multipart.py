@@ -1,4 +1,4 @@
-"""multipart/related both ways (RFC 2387), a piece at a time: a series passes through without being held whole."""
+"""multipart/related both ways (RFC 2387), a piece at a time: no series is ever held whole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def boundary_of(content_type: str) -> bytes | None:
 
 
 def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Iterator[bytearray]]:
-    """Yield the content of each part, piece by piece; TransientError where the closing boundary is missing."""
+    """Yield the content of each part, piece by piece; TransientError without the closing boundary."""
     buffer = _Buffer(chain([b"\r\n"], chunks))
     mark = b"\r\n--" + boundary
     buffer.skip(mark)
@@ -88,6 +88,7 @@ class DicomParts:
         self.size = sum(len(self._head) + size + 2 for size in sizes) + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
+        """Yield the whole body, from its beginning."""
         for path in self._files:
             yield self._head
             with path.open("rb") as stream:

@@ -20,6 +20,7 @@ TOLD = (
     "NewSeries",
     "StableSeries",
 )  # both: an Orthanc stopped before a series is stable never tells the second
+NAMES = ("SeriesInstanceUID", "Modality", "SeriesDescription", "Manufacturer")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class _Cursor:
     @staticmethod
     def read(text: str) -> _Cursor:
         try:
-            kept = json.loads(text) if text else {"since": 0, "pending": []}
+            kept: dict[str, Any] = json.loads(text) if text else {"since": 0, "pending": []}
             return _Cursor(int(kept["since"]), tuple(str(known) for known in kept["pending"]))
         except (ValueError, TypeError, KeyError):
             raise ConfigError("the cursor of the PACS is damaged; begin anew with an empty one") from None
@@ -107,8 +108,8 @@ class OrthancPacs(DicomWebPacs):
     @staticmethod
     def _read(found: dict[str, Any]) -> SeriesFacts:
         tags = {str(key): str(value) for key, value in found.get("MainDicomTags", {}).items()}
-        names = ("SeriesInstanceUID", "Modality", "SeriesDescription", "Manufacturer")
-        return SeriesFacts(*(tags.get(name, "") for name in names), len(found.get("Instances", [])))
+        uid, modality, description, manufacturer = (tags.get(name, "") for name in NAMES)
+        return SeriesFacts(uid, modality, description, manufacturer, len(found.get("Instances", [])))
 
     def _resource(self, level: str, known: str) -> dict[str, Any] | None:
         if not ORTHANC_ID.fullmatch(known):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom import uid as uids
-from pynetdicom import AllStoragePresentationContexts, build_role, evt
+from pynetdicom import AllStoragePresentationContexts, build_role, evt, sop_class
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.presentation import PresentationContext
 
@@ -61,19 +61,19 @@ CLASSES = {
 def storage_contexts(modality: str) -> list[PresentationContext]:
     """Return what to propose for a C-GET: each class with each syntax alone, so that nothing is converted."""
     names = CLASSES.get(modality, ())
-    return [context(getattr(uids, name), syntax) for name in names for syntax in SYNTAXES]
+    return [context(str(getattr(sop_class, name)), syntax) for name in names for syntax in SYNTAXES]
 
 
 def storage_roles(modality: str) -> list[Any]:
     """Return that we receive the classes of a modality over an association that we opened."""
-    return [build_role(getattr(uids, name), scp_role=True) for name in CLASSES.get(modality, ())]
+    return [build_role(getattr(sop_class, name), scp_role=True) for name in CLASSES.get(modality, ())]
 
 
 def on_store(landing: Landing) -> tuple[Any, ...]:
-    """Return the handler that lets what is stored land, byte for byte, with the file meta that DIMSE leaves out."""
+    """Return the handler that lets what is sent land byte for byte, after the file meta that DIMSE omits."""
 
     def handle(event: evt.Event) -> int:
-        request = event.request
+        request: Any = event.request
         content = request.DataSet.getbuffer()
         try:
             landing.add(
@@ -81,6 +81,7 @@ def on_store(landing: Landing) -> tuple[Any, ...]:
             )
         except StudyError:
             event.assoc.abort()  # a limit was passed, landing.refusal says which
+            event.assoc.dimse.msg_queue.put((None, None))  # wakes who waits for the rest of a C-GET
             return OUT_OF_RESOURCES
         except OSError:
             return OUT_OF_RESOURCES
@@ -100,18 +101,20 @@ def receiving(address: PacsAddress, landing: Landing) -> Iterator[None]:
     ours = entity(address)
     ours.require_called_aet = True
     ours.require_calling_aet = [address.its_title]
-    ours.supported_contexts = [context(c.abstract_syntax, *SYNTAXES) for c in AllStoragePresentationContexts]
+    ours.supported_contexts = [
+        context(str(c.abstract_syntax), *SYNTAXES) for c in AllStoragePresentationContexts
+    ]
     try:
-        server = ours.start_server(
+        server: Any = ours.start_server(
             address.receive,
             block=False,
             ssl_context=server_tls(address),
-            evt_handlers=[*guards(landing.limits), on_store(landing)],
+            evt_handlers=[*guards(landing.limits, landing.excess), on_store(landing)],
         )
     except OSError as error:
         host, port = address.receive
         raise ConfigError(
-            f"{address}: cannot listen at {host}:{port} ({error.strerror}); another fetch may run: wait for it, "
+            f"{address}: cannot listen at {host}:{port} ({error.strerror}); another fetch may run: wait, "
             "or give receive=HOST:PORT with an AE title of its own"
         ) from None
     try:

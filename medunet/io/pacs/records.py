@@ -126,7 +126,7 @@ class Pacs(Protocol):
         """Return the studies that match, each with those of its series that are wanted."""
 
     def fetch(self, study: StudyFacts, folder: Path) -> list[Path]:
-        """Write the named series into folder, one file an instance, and return the files; all or StudyError."""
+        """Write the named series into folder, one file an instance; return all, or raise StudyError."""
 
     def push(self, files: Sequence[Path]) -> PushReport:
         """Send DICOM files; what the PACS holds already counts as success."""

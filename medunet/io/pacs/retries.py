@@ -13,7 +13,7 @@ PAUSES_S = [0.5, 2.0, 8.0]  # before the second, third and last attempt
 
 
 class TransientError(StudyError):
-    """The PACS did not do it this time: no connection, too busy, cut short. What is asked must be repeatable."""
+    """The PACS did not do it this time: no connection, too busy, cut short."""
 
 
 def retried(action: Callable[[], T]) -> T:

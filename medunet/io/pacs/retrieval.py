@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as GET
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as MOVE
 
 from medunet.errors import ConfigError, StudyError
 from medunet.io.pacs.address import PacsAddress
-from medunet.io.pacs.associations import accepts, association, context
+from medunet.io.pacs.associations import GET, MOVE, RETRIEVE_S, accepts, association, context
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.receiver import CLASSES, on_store, receiving, storage_contexts, storage_roles
 from medunet.io.pacs.records import Limits, SeriesFacts, StudyFacts
@@ -37,7 +35,7 @@ class Retrieval:
     def fetch(self, study: StudyFacts, wanted: Sequence[SeriesFacts], folder: Path) -> list[Path]:
         """Write the wanted series into folder and return the files; StudyError unless all arrived."""
         landing = Landing(folder, self._limits)
-        ways = {series: self._way(series) for series in wanted}
+        ways = self._ways(wanted)
         with ExitStack() as stack:
             if "move" in ways.values():
                 stack.enter_context(self._one_receiver)
@@ -59,21 +57,24 @@ class Retrieval:
             raise StudyError(f"{self._address}: study {study.key}: {number} arrived; fetch it again")
         return landing.files
 
-    def _way(self, series: SeriesFacts) -> str:
-        known = series.modality in CLASSES
-        if self._address.retrieve == "get" and not known:
+    def _ways(self, wanted: Sequence[SeriesFacts]) -> dict[SeriesFacts, str]:
+        """Return get or move for each series."""
+        asked = self._address.retrieve
+        if asked == "auto":
+            asked = "get" if any(s.modality in CLASSES for s in wanted) and self._offers_get() else "move"
+            return {s: asked if s.modality in CLASSES else "move" for s in wanted}
+        if asked == "get" and not all(s.modality in CLASSES for s in wanted):
+            known = ", ".join(CLASSES)
             raise StudyError(
-                f"{self._address}: no C-GET of a series of modality {series.modality or 'unknown'}; use retrieve=move"
+                f"{self._address}: C-GET works for the modalities {known} only; use retrieve=move"
             )
-        if self._address.retrieve == "auto":
-            return "get" if known and self._offers_get(series.modality) else "move"
-        return self._address.retrieve
+        return dict.fromkeys(wanted, asked)
 
-    def _offers_get(self, modality: str) -> bool:
+    def _offers_get(self) -> bool:
         try:
             with association(self._address, [context(GET)], self._limits):
                 return True
-        except TransientError:  # no context accepted, or out of reach: then the C-MOVE says so
+        except TransientError:  # not offered, or out of reach: then the C-MOVE says so
             return False
 
     def _series(self, way: str, study: StudyFacts, series: SeriesFacts, landing: Landing) -> None:
@@ -94,8 +95,14 @@ class Retrieval:
         contexts = [context(GET), *storage_contexts(series.modality)]
         roles = storage_roles(series.modality)
         with association(
-            self._address, contexts, self._limits, roles=roles, handlers=[on_store(landing)]
+            self._address,
+            contexts,
+            self._limits,
+            roles=roles,
+            handlers=[on_store(landing)],
+            excess=landing.excess,
         ) as opened:
+            opened.dimse_timeout = RETRIEVE_S
             self._follow(opened.send_c_get(wanted, GET), landing)
 
     def _move(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:  # noqa: ARG002 - as _get
@@ -104,25 +111,23 @@ class Retrieval:
                 raise StudyError(
                     f"{self._address}: it offers neither C-GET nor C-MOVE; is this the right AE title?"
                 )
+            opened.dimse_timeout = RETRIEVE_S
             self._follow(opened.send_c_move(wanted, self._address.our_title, MOVE), landing)
 
     def _follow(self, answers: Iterable[tuple[Dataset, Any]], landing: Landing) -> None:
         """Wait for the last answer; TransientError where an instance did not come."""
-        status = Dataset()
+        last = Dataset()
         for status, _ in answers:
             if landing.refusal:
                 raise landing.refusal
-        code = status.get("Status")
-        failed = status.get("NumberOfFailedSuboperations") or 0
+            last = status
+        code, failed = last.get("Status"), last.get("NumberOfFailedSuboperations") or 0
         if code == UNKNOWN_DESTINATION:
-            host, port = self._address.receive
+            title, port = self._address.our_title, self._address.receive[1]
             raise ConfigError(
-                f"{self._address}: it does not know where {self._address.our_title} is; enter this AE title there "
-                f"with our host and port {port}"
+                f"{self._address}: it does not know our AE title {title}; enter it there with our port {port}"
             )
         if code is None or code == PENDING:
             raise TransientError(f"{self._address}: the association broke off during the transfer")
         if code != 0 or failed:
-            raise TransientError(
-                f"{self._address}: transfer ended with status 0x{code:04X}, {failed} instances failed"
-            )
+            raise TransientError(f"{self._address}: transfer ended with status 0x{code:04X}, {failed} failed")

@@ -1,4 +1,4 @@
-"""C-STORE (PS3.4 B): files to a PACS as they are, over several associations, each instance until it is there."""
+"""C-STORE (PS3.4 B): files to a PACS as they are, over several associations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """HTTP to one PACS: verified, bounded, repeated a few times, and silent about what was asked.
 
-urllib3 itself rather than a DICOMweb library: instances must pass as they are, unparsed and never whole in memory,
-a repeated upload must send its body again, and an answer that is cut short must not pass as a scan.
+urllib3 itself rather than a DICOMweb library: instances must pass as they are, unparsed and never whole in
+memory, a repeated upload must send its body again, and a transfer cut short must not pass as a scan.
 """
 
 from __future__ import annotations
@@ -92,13 +92,12 @@ class Web:
         headers: Mapping[str, str] | None = None,
         allowed: tuple[int, ...] = (200, 204),
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Open one answer for reading. TransientError where another try may help, else Study- or ConfigError."""
+        """Open one answer for reading; TransientError where another try may help."""
         with _silence():
             try:
                 answer = self._pool.request(
                     method,
-                    f"{self.address.url}/{path}"
-                    + ("?" + urlencode(parameters) if parameters else ""),
+                    f"{self.address.url}/{path}" + ("?" + urlencode(parameters) if parameters else ""),
                     body=body,
                     headers={
                         "accept": accept,
