@@ -37,21 +37,13 @@ class Finder:
     def studies(self, query: Query) -> list[StudyFacts]:
         """Return the studies that match, without their series."""
         answers = self._ask(
-            {
-                "QueryRetrieveLevel": "STUDY",
-                "StudyInstanceUID": query.study_uid,
-                "PatientID": query.patient_id,
-                "AccessionNumber": query.accession,
-                "StudyDescription": query.description,
-                "ModalitiesInStudy": query.modality,
-                "StudyDate": query.dates,
-                "NumberOfStudyRelatedInstances": "",
-            }
+            {"QueryRetrieveLevel": "STUDY", **query.keys, "NumberOfStudyRelatedInstances": ""}
         )
         found = {
             uid: StudyFacts(uid, _number(answer, "NumberOfStudyRelatedInstances"))
             for answer in answers
             if is_uid(uid := _text(answer, "StudyInstanceUID"))
+            and query.matches({keyword: _text(answer, keyword) for keyword in query.keys})
         }
         return list(found.values())
 

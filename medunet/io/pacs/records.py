@@ -68,6 +68,30 @@ class Query:
             return ""
         return "-".join(day.strftime("%Y%m%d") if day else "" for day in (self.since, self.until))
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """What to ask a PACS at the study level, by DICOM keyword; empty is any."""
+        return {
+            "PatientID": self.patient_id,
+            "AccessionNumber": self.accession,
+            "StudyInstanceUID": self.study_uid,
+            "StudyDescription": self.description,
+            "StudyDate": self.dates,
+            "ModalitiesInStudy": self.modality,
+        }
+
+    def matches(self, answer: Mapping[str, str]) -> bool:
+        """Tell whether an answer is what was asked for: some PACS ignore a key and send every patient."""
+        first, last = (day.strftime("%Y%m%d") if day else "" for day in (self.since, self.until))
+        day = answer.get("StudyDate", "")
+        if self.dates and not (day and first <= day and (not last or day <= last)):
+            return False
+        pattern = re.escape(self.description.casefold()).replace(r"\*", ".*").replace(r"\?", ".")
+        if self.description and not re.fullmatch(pattern, answer.get("StudyDescription", "").casefold()):
+            return False
+        exact = ("PatientID", "AccessionNumber", "StudyInstanceUID")
+        return all(self.keys[name] in ("", answer.get(name)) for name in exact)
+
 
 @dataclass(frozen=True)
 class SeriesFacts:

@@ -39,7 +39,13 @@ class _Discreet(logging.Filter):
         return not getattr(_quiet, "now", False)
 
 
-for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.response"):
+for _name in (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.response",
+    "urllib3.util.retry",
+):
     logging.getLogger(_name).addFilter(_Discreet())
 
 
@@ -97,7 +103,8 @@ class Web:
             try:
                 answer = self._pool.request(
                     method,
-                    f"{self.address.url}/{path}" + ("?" + urlencode(parameters) if parameters else ""),
+                    f"{self.address.url}/{path}"
+                    + ("?" + urlencode(parameters, safe="*?") if parameters else ""),
                     body=body,
                     headers={
                         "accept": accept,

@@ -19,6 +19,7 @@ class Archive:
         self.files: dict[str, bytes] = {}
         self.heads: dict[str, Dataset] = {}
         self.news: list[tuple[str, str]] = []  # (kind of change, study or series UID), as Orthanc lists them
+        self.ignores_keys = False  # answers everything, as some PACS do
         self.taken = 0  # instances offered, doubles included
         self._lock = threading.Lock()
 
@@ -48,14 +49,21 @@ class Archive:
 
     def studies(self, asked: dict[str, str]) -> list[Dataset]:
         found = {}
+        asked = {} if self.ignores_keys else asked
         for head in self.heads.values():
             study = self.of(str(head.StudyInstanceUID))
             modalities = {str(self.heads[uid].Modality) for uid in study}
             if self._matches(head, modalities, asked):
                 answer = Dataset()
                 answer.StudyInstanceUID = head.StudyInstanceUID
-                answer.PatientID = head.PatientID
-                answer.PatientName = head.PatientName
+                for keyword in (
+                    "PatientID",
+                    "PatientName",
+                    "AccessionNumber",
+                    "StudyDescription",
+                    "StudyDate",
+                ):
+                    setattr(answer, keyword, head.get(keyword, ""))
                 answer.NumberOfStudyRelatedInstances = len(study)
                 found[head.StudyInstanceUID] = answer
         return list(found.values())
