@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PLUGINS = Path("/usr/share/orthanc/plugins")
 HTTP_PORT, DICOM_PORT, RECEIVE_PORT = 18042, 14242, 11112
 USER, PASSWORD = "tester", "word-of-the-test"
@@ -104,13 +106,25 @@ class Orthanc:
             self._process.wait(timeout=30)
             self._process = None
 
-    def get(self, path: str) -> Any:
+    def cpu_s(self) -> float:
+        """Return the CPU time that it has used."""
+        assert self._process is not None
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
+    def empty(self) -> None:
+        """Delete every patient."""
+        for patient in self.get("patients"):
+            self.get(f"patients/{patient}", method="DELETE")
+
+    def get(self, path: str, method: str = "GET") -> Any:
         manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         manager.add_password(None, f"http://127.0.0.1:{HTTP_PORT}/", USER, PASSWORD)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(manager)
         )
-        with opener.open(f"http://127.0.0.1:{HTTP_PORT}/{path}", timeout=5) as answer:
+        request = urllib.request.Request(f"http://127.0.0.1:{HTTP_PORT}/{path}", method=method)
+        with opener.open(request, timeout=30) as answer:
             return json.loads(answer.read())
 
     def netrc(self) -> Path:

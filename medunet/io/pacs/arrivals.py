@@ -33,7 +33,7 @@ NOT_SCANS = frozenset(  # modalities of PS3.3 C.7.3.1.1.1 that are said about im
         "ECG",
     }
 )
-PREVIEWS = frozenset({"OT", "SC"})  # secondary captures
+PREVIEWS = frozenset({"OT", "SC"})  # secondary captures  # codespell:ignore ot
 STABLE_S = 60.0  # a study whose count did not change for so long is complete
 SETTLED = -1
 WINDOW_DAYS = 2  # studies dated earlier are not looked at again

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydicom import config as pydicom_config
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
@@ -35,6 +36,7 @@ _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.STORE_SEND_CHUNKED_DATASET = True
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # its warnings show the values
 
 Handlers = Sequence[tuple[Any, ...]]
 
@@ -143,8 +145,8 @@ def guards(limits: Limits, excess: Callable[[], None] | None = None) -> list[tup
 def _keep_answers(messages: Any) -> None:
     """Let only the caller who waits take an answer.
 
-    The thread that pynetdicom runs beside looks for requests without waiting. On a busy machine it is not paused
-    in time (3.0.4), takes the answer to our request, finds it unexpected and drops it: the caller waits in vain.
+    The thread that pynetdicom runs beside looks for requests without waiting. On a busy machine it is not
+    paused in time (3.0.4), takes the answer to our request and drops it as unexpected: we would wait in vain.
     """
     take = messages.get_msg
     messages.get_msg = lambda block=False: take(block=True) if block else (None, None)

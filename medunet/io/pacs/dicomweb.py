@@ -163,7 +163,7 @@ class DicomWebPacs:
 
 
 def _unescaped(value: str) -> str:
-    """Return a pattern for value that needs no escapes in a URL: Orthanc's plugin (1.7) does not resolve them.
+    """Return a pattern that needs no escapes in a URL: Orthanc's plugin (1.7) does not resolve them.
 
     What it matches too much, `Query.matches` takes out.
 

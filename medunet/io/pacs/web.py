@@ -58,7 +58,7 @@ class Web:
         self._limits = limits
         self._login = login_headers(address)
         self._pool = urllib3.PoolManager(
-            maxsize=address.connections, block=True, ssl_context=tls_context(address) if address.tls else None
+            maxsize=address.connections, ssl_context=tls_context(address) if address.tls else None
         )
 
     def json(self, path: str, parameters: Parameters = (), *, missing_ok: bool = False) -> Any:
@@ -126,7 +126,9 @@ class Web:
                 yield answer
                 whole = True
             finally:
-                (answer.release_conn if whole else answer.close)()
+                if not whole:
+                    answer.close()
+                answer.release_conn()
 
     def _explain(self, error: Exception) -> NoReturn:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):

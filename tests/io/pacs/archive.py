@@ -1,4 +1,4 @@
-"""What a PACS for tests holds, and how it answers questions; shared by the DICOMweb stub and the DIMSE peer."""
+"""What a PACS for tests holds, and how it answers; shared by the DICOMweb stub and the DIMSE peer."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Peer:
             ssl_context=tls,
             evt_handlers=[
                 *guards(Limits()),
-                (evt.EVT_ESTABLISHED, lambda event: self.opened.update([event.assoc.requestor.ae_title])),
+                (evt.EVT_ESTABLISHED, lambda event: self.opened.update([event.assoc.remote["ae_title"]])),
                 (evt.EVT_C_FIND, self._find),
                 (evt.EVT_C_MOVE, self._move),
                 (evt.EVT_C_GET, self._get),

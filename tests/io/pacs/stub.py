@@ -68,7 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _misbehaves(self) -> bool:
         parts = urlsplit(self.path)
         self.asked = dict(parse_qsl(parts.query))
-        self.stub.requests.append((self.command, self.path, dict(self.headers)))
+        self.stub.requests.append(
+            (self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        )
         self.fault = self.stub.faults.popleft() if self.stub.faults else ""
         if self.fault.isdigit():
             self._answer(int(self.fault), b"the patient Planted^Name is not here", location="/elsewhere")
@@ -101,7 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, answers: list[Dataset]) -> None:
         first = int(self.asked.get("offset", 0))
-        page = answers[first : first + min(2, int(self.asked["limit"]))]  # less than asked for, as some do
+        page = answers[
+            first : first + min(2, int(self.asked.get("limit", 2)))
+        ]  # less than asked for, as some do
         self._json([answer.to_json_dict() for answer in page])
 
     def _retrieve(self, uids: list[str]) -> None:

@@ -57,7 +57,7 @@ def address(
     request: pytest.FixtureRequest, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """The address of a running, empty PACS of each kind."""
-    real, _, kind = request.param.rpartition("real-")
+    kind = request.param.removeprefix("real-")
     monkeypatch.setattr(arrivals, "STABLE_S", 0.0)
     monkeypatch.setattr(arrivals, "WINDOW_DAYS", 36500)
     if request.param.startswith("real-"):
