@@ -103,25 +103,25 @@ class Retrieval:
             excess=landing.excess,
         ) as opened:
             opened.dimse_timeout = RETRIEVE_S
-            self._follow(opened.send_c_get(wanted, GET), landing)
+            self._follow(opened.send_c_get(wanted, GET), series, landing)
 
-    def _move(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:  # noqa: ARG002 - as _get
+    def _move(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:
         with association(self._address, [context(MOVE)], self._limits) as opened:
             if not accepts(opened, MOVE):
                 raise StudyError(
                     f"{self._address}: it offers neither C-GET nor C-MOVE; is this the right AE title?"
                 )
             opened.dimse_timeout = RETRIEVE_S
-            self._follow(opened.send_c_move(wanted, self._address.our_title, MOVE), landing)
+            self._follow(opened.send_c_move(wanted, self._address.our_title, MOVE), series, landing)
 
-    def _follow(self, answers: Iterable[tuple[Dataset, Any]], landing: Landing) -> None:
+    def _follow(self, answers: Iterable[tuple[Dataset, Any]], series: SeriesFacts, landing: Landing) -> None:
         """Wait for the last answer; TransientError where an instance did not come."""
         last = Dataset()
         for status, _ in answers:
             if landing.refusal:
                 raise landing.refusal
             last = status
-        code, failed = last.get("Status"), last.get("NumberOfFailedSuboperations") or 0
+        code, sent = last.get("Status"), last.get("NumberOfCompletedSuboperations")
         if code == UNKNOWN_DESTINATION:
             title, port = self._address.our_title, self._address.receive[1]
             raise ConfigError(
@@ -129,5 +129,10 @@ class Retrieval:
             )
         if code is None or code == PENDING:
             raise TransientError(f"{self._address}: the association broke off during the transfer")
-        if code != 0 or failed:
-            raise TransientError(f"{self._address}: transfer ended with status 0x{code:04X}, {failed} failed")
+        missing = last.get("NumberOfFailedSuboperations") or 0
+        if sent is not None and series.instances is not None:
+            missing = max(missing, series.instances - sent - (last.get("NumberOfWarningSuboperations") or 0))
+        if code != 0 or missing:
+            raise TransientError(
+                f"{self._address}: transfer ended with status 0x{code:04X}, {missing} instances missing"
+            )

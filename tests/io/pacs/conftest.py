@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import logging
 from collections.abc import Callable, Iterator
@@ -33,6 +34,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Try again at once, and know no login."""
     monkeypatch.setattr(retries, "PAUSES_S", [0.0, 0.0, 0.0])
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """pynetdicom leaves the sockets of refused connections to the garbage collector: not in the next test."""
+    yield
+    if "dimse" in request.node.nodeid:
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

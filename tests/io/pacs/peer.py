@@ -11,7 +11,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, SegmentationStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, SegmentationStorage
 from pynetdicom import AE, build_context, evt
 
 from medunet.io.pacs.associations import ECHO, FIND, GET, MOVE, guards
@@ -19,7 +19,7 @@ from medunet.io.pacs.records import Limits
 from tests.io.pacs.archive import Archive
 
 CLASSES = (CTImageStorage, SegmentationStorage)
-SYNTAXES = (ExplicitVRLittleEndian, JPEG2000Lossless)
+SYNTAXES = (ExplicitVRLittleEndian, RLELossless)
 
 
 class Peer:
@@ -83,6 +83,8 @@ class Peer:
     def _move(self, event: evt.Event) -> Iterator[Any]:
         fault = self.moves.popleft() if self.moves else ""
         host, port = self.receivers.get(event.move_destination, (None, None))
+        if fault == "lost":
+            event.assoc.abort()
         if host is None or fault == "lost":
             yield None, None
             return
@@ -98,11 +100,11 @@ class Peer:
                 "evt_handlers": guards(Limits()),
             },
         )
-        yield len(found)
+        yield len(found) - (fault == "fewer")
         for number, dataset in enumerate(found):
             if fault == "fails" and number == 1:
-                yield 0xFF00, Dataset()
-            else:
+                dataset.SOPClassUID = "1.2.3"  # cannot be sent
+            if fault != "fewer" or number != 1:
                 yield 0xFF00, dataset
 
     def _get(self, event: evt.Event) -> Iterator[Any]:

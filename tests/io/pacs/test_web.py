@@ -154,10 +154,10 @@ def test_a_certificate_is_verified(archive: Archive, tmp_path: Path) -> None:
 
 
 def test_the_stub_is_a_server_that_another_client_understands(
-    stub: Stub, archive: Archive, pacs: Pacs, make_series: Callable, tmp_path: Path
+    stub: Stub, pacs: Pacs, make_series: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise our client and our stub could agree on something that is no DICOMweb."""
-    logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)  # it logs UIDs
+    caplog.set_level(logging.CRITICAL)  # the other client logs UIDs
     judge = DICOMwebClient(f"http://127.0.0.1:{stub.port}/dicom-web")
     files = sorted(make_series().iterdir())
     judge.store_instances([pydicom.dcmread(path) for path in files[:3]])
