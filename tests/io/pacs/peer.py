@@ -37,6 +37,7 @@ class Peer:
         ours = AE(ae_title="ARCHIVE")
         ours.require_called_aet = True
         ours.maximum_associations = 20
+        ours.dimse_timeout = 1
         self.entity = ours
         for service in (ECHO, FIND, MOVE, *([GET] if get else [])):
             ours.add_supported_context(service)

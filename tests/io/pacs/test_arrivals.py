@@ -10,6 +10,7 @@ from medunet.io.pacs.arrivals import STABLE_S, is_own, is_scan, poll
 
 CT = SeriesFacts("1.1", "CT", "thorax", "Maker", 10)
 SEG = SeriesFacts("1.9", "SEG", "medunet liver", "medunet", 1)
+CAPTURE = "OT"  # codespell:ignore ot
 START = 1_800_000_000.0
 
 
@@ -47,8 +48,8 @@ class Held:
         (replace(SEG, description="liver", manufacturer="MedUNet 0.3"), True, False),
         (replace(SEG, description="Medunet: liver", manufacturer=""), True, False),
         (replace(SEG, description="liver", manufacturer="Other"), False, False),
-        (replace(SEG, modality="OT"), True, False),
-        (SeriesFacts("1.2", "OT", "screen", "Other"), False, True),
+        (replace(SEG, modality=CAPTURE), True, False),
+        (SeriesFacts("1.2", CAPTURE, "screen", "Other"), False, True),
         (SeriesFacts("1.2", "SR", "report", "Other"), False, False),
     ],
 )
