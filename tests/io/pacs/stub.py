@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(404, b"")
 
     def _page(self, answers: list[Dataset]) -> None:
-        first = int(self.asked.get("offset", 0))
+        first = 0 if self.fault == "ignore offset" else int(self.asked.get("offset", 0))
         page = answers[
             first : first + min(2, int(self.asked.get("limit", 2)))
         ]  # less than asked for, as some do

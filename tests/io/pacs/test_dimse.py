@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -295,16 +296,16 @@ def test_a_message_without_end_is_cut_off(tmp_path: Path) -> None:
         friend.abort()
 
 
-def test_a_message_that_says_it_has_four_gigabytes_is_not_awaited(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [2**32 - 1, 2**25])
+def test_a_message_that_says_it_is_huge_is_not_awaited(length: int, tmp_path: Path) -> None:
     with (
         listening(tmp_path / "in") as (landing, port),
         socket.create_connection(("127.0.0.1", port), 5) as raw,
     ):
-        raw.sendall(struct.pack(">BBI", 1, 0, 2**32 - 1) + bytes(100))
-        raw.settimeout(10)
-        with pytest.raises(ConnectionResetError):
+        raw.sendall(struct.pack(">BBI", 1, 0, length) + bytes(100))
+        raw.settimeout(10)  # far less than the receiver would wait for the rest
+        with contextlib.suppress(ConnectionResetError):
             assert raw.recv(1000) == b""
-            raise ConnectionResetError
         assert landing.files == []
 
 

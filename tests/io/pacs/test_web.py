@@ -57,6 +57,16 @@ def test_what_does_not_pass_is_told_at_once(fault: str, kind: type, why: str, st
     assert len(stub.requests) == 1
 
 
+def test_every_page_of_an_answer_is_read(
+    stub: Stub, pacs: Pacs, archive: Archive, make_series: Callable
+) -> None:
+    for seed in range(5):  # the stub gives two a page, however many are asked for
+        archive.fill(make_series(seed=seed, slices=1))
+    assert len(pacs.find(Query())) == 5
+    stub.faults.extend(["ignore offset"] * 20)
+    assert len(pacs.find(Query())) == 2  # and no end of them
+
+
 def test_an_answer_has_an_end(stub: Stub, archive: Archive, make_series: Callable) -> None:
     archive.fill(make_series())
     address, _ = parse_address(f"dicomweb+http://127.0.0.1:{stub.port}/dicom-web")
