@@ -16,10 +16,7 @@ from medunet.io.pacs.records import Changes, Limits, SeriesFacts, StudyFacts, is
 ROOT = "dicom-web/"  # where its plugin serves DICOMweb
 PAGE = 1000
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # a hash; no patient shows in it
-TOLD = (
-    "NewSeries",
-    "StableSeries",
-)  # both: an Orthanc stopped before a series is stable never tells the second
+TOLD = ("NewSeries", "StableSeries")  # both: stopped in between, an Orthanc never tells the second
 NAMES = ("SeriesInstanceUID", "Modality", "SeriesDescription", "Manufacturer")
 
 
