@@ -102,11 +102,6 @@ def _explain_rejection(address: PacsAddress, rejected: Association) -> None:
     )
 
 
-def accepts(opened: Association, sop_class: str) -> bool:
-    """Tell whether the peer offers a service."""
-    return any(context.abstract_syntax == sop_class for context in opened.accepted_contexts)
-
-
 def context(sop_class: str, *syntaxes: str) -> PresentationContext:
     """Return a presentation context to propose; without syntaxes, the two uncompressed little endian ones."""
     return build_context(

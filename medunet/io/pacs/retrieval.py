@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from medunet.errors import ConfigError, StudyError
 from medunet.io.pacs.address import PacsAddress
-from medunet.io.pacs.associations import GET, MOVE, RETRIEVE_S, accepts, association, context
+from medunet.io.pacs.associations import GET, MOVE, RETRIEVE_S, association, context
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.receiver import CLASSES, on_store, receiving, storage_contexts, storage_roles
 from medunet.io.pacs.records import Limits, SeriesFacts, StudyFacts
@@ -107,10 +107,6 @@ class Retrieval:
 
     def _move(self, wanted: Dataset, series: SeriesFacts, landing: Landing) -> None:
         with association(self._address, [context(MOVE)], self._limits) as opened:
-            if not accepts(opened, MOVE):
-                raise StudyError(
-                    f"{self._address}: it offers neither C-GET nor C-MOVE; is this the right AE title?"
-                )
             opened.dimse_timeout = RETRIEVE_S
             self._follow(opened.send_c_move(wanted, self._address.our_title, MOVE), series, landing)
 

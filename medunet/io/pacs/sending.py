@@ -50,16 +50,26 @@ class _Sender:
 
     def send(self, files: Sequence[Path], kinds: Sequence[Kind]) -> None:
         waiting = deque(files)
-        lanes = min(self._address.connections, len(waiting))
+        why = ""
+        for lanes in (self._address.connections, 1):  # alone where the PACS has no room for several
+            if waiting:
+                why = self._together(lanes, waiting, kinds)
+        self.failed.update(dict.fromkeys(waiting, why))
+
+    def _together(self, lanes: int, waiting: deque[Path], kinds: Sequence[Kind]) -> str:
+        """Send over several associations, of which some may give up; return why one did."""
         why = "not sent"
-        with ThreadPoolExecutor(max(1, lanes)) as pool:
-            tasks = [pool.submit(retried, lambda: self._lane(waiting, kinds)) for _ in range(lanes)]
+        with ThreadPoolExecutor(lanes) as pool:
+            tasks = [
+                pool.submit(retried, lambda: self._lane(waiting, kinds))
+                for _ in range(min(lanes, len(waiting)))
+            ]
             for task in tasks:
                 try:
                     task.result()
-                except StudyError as error:  # this lane gave up; the others go on with what waits
+                except StudyError as error:
                     why = str(error)
-        self.failed.update(dict.fromkeys(waiting, why))
+        return why
 
     def _lane(self, waiting: deque[Path], kinds: Sequence[Kind]) -> None:
         """Send what waits over one association; a file that could not be sent waits again."""

@@ -119,15 +119,12 @@ class Web:
                 )
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 self._explain(error)
-            whole = False
             try:
                 if answer.status not in allowed:
                     self._refuse(answer.status)
                 yield answer
-                whole = True
             finally:
-                if not whole:
-                    answer.close()
+                answer.close()  # the connection too, unless all was read: then it waits for reuse already
                 answer.release_conn()
 
     def _explain(self, error: Exception) -> NoReturn:

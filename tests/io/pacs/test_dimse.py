@@ -20,7 +20,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.dimse import DIMSEServiceProvider
 
 from medunet.errors import ConfigError, StudyError
-from medunet.io.pacs import Pacs, Query, SeriesFacts, associations, open_pacs, parse_address
+from medunet.io.pacs import Pacs, Query, SeriesFacts, associations, open_pacs, parse_address, retries
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.receiver import CLASSES, receiving, storage_contexts, storage_roles
 from medunet.io.pacs.records import Limits, hashed
@@ -109,8 +109,9 @@ def test_no_answer_is_taken_by_the_thread_that_waits_for_requests(
 
 
 def test_a_pacs_with_room_for_one_association_gets_everything_over_it(
-    peer: Peer, make_series: Callable
+    peer: Peer, make_series: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retries, "PAUSES_S", [0.5, 1.0, 1.0])  # a peer counts those it rejects for a moment
     peer.entity.maximum_associations = 1
     files = sorted(make_series(slices=8).iterdir())
     assert sorted(pacs_at(peer).push(files).stored) == files
