@@ -43,6 +43,9 @@ Workspace = Annotated[
     Path,
     typer.Option("--workspace", envvar="MEDUNET_WORKSPACE", help="Where runs/, cache/ and mlflow/ live."),
 ]
+Backend = Annotated[
+    str, typer.Option("--backend", help="torch, openvino, or auto: the fastest that this machine has.")
+]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the best here.")
 ]
@@ -156,6 +159,7 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     out: Annotated[Path | None, typer.Option(help="Where tables, report and masks go.")] = None,
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
     card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
+    backend: Backend = "torch",
     device: Device = None,
     workspace: Workspace = Path(),
     json_file: Json = None,
@@ -173,6 +177,7 @@ def evaluate(  # noqa: PLR0913  one parameter an option
         device=device,
         card=other,
         save_masks=save_masks,
+        backend=backend,
     )
     _finish(result, json_file, failed=bool(result["failed"]))
 
@@ -195,15 +200,21 @@ def predict(  # noqa: PLR0913  one parameter an option
             "--mirror/--no-mirror", help="Average over mirrored copies; default: as the recipe says."
         ),
     ] = None,
+    backend: Backend = "auto",
+    budget: Annotated[
+        str | None, typer.Option(help="Time for each image: 60s, 2m. Windows overlap less to keep it.")
+    ] = None,
     device: Device = None,
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
     """Segment images; every mask lies on exactly its image's grid."""
+    from medunet.config.budget import parse_seconds
     from medunet.workflows import predict as work
 
     how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device}
-    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror}
+    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror, "backend": backend}
+    how |= {"budget_seconds": None if budget is None else parse_seconds(budget)}
     result = work.predict(_open(run, workspace), images, out, **how)
     _finish(result, json_file, failed=bool(result["failed"]))
 

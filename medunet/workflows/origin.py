@@ -11,7 +11,7 @@ from typing import Any
 
 from medunet import __version__
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "mlflow")
+PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "mlflow", "openvino")
 
 
 def versions() -> dict[str, str]:

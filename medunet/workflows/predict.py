@@ -7,7 +7,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,14 @@ class Prediction:
                 f"{mask_path}: is there already; it may have been corrected. "
                 "Give --overwrite, or another --out."
             )
-        mask = self.segmenter.predict(volume)
+        mask, how = self.segmenter.segment(volume)
         write_mask(mask_path, mask, volume)
         report = {
             "image": scan.name,
             "mask": mask_path.name,
             "input_sha256": [content_hash(part) for part in scan.parts],
             "model": self.model,
+            "how": {**asdict(how), "notes": list(how.notes)},
             "versions": versions(),
             "seconds": round(time.monotonic() - begun, 3),
             **_measured(volume, mask, run),
@@ -88,7 +89,7 @@ class Prediction:
         }
         with write_atomic(report_path) as temporary:
             temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
-        for warning in volume.warnings:
+        for warning in (*volume.warnings, *how.notes):
             say(f"{scan.name}: {warning}")
         return report
 
@@ -106,10 +107,13 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
     ending: str | None = None,
     overwrite: bool = False,
     mirror: bool | None = None,
+    backend: str = "auto",
+    budget_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Predict files and folders; return {"done": [report], "failed": [{image, reason}], "skipped": [...]}.
 
     Masks have the input's grid and orientation and the smallest unsigned type that holds the labels.
+    backend, budget_seconds (for an image): as `Segmenter.load` takes them.
     """
     if ending is not None and ending not in FORMATS:
         raise ConfigError(f"--format {ending}: expected one of {', '.join(FORMATS)}.")
@@ -124,7 +128,8 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
         say(f"skipped: {entry['reason']}")
     done: list[dict[str, Any]] = []
     if scans := _scans(sources, run.plan.channels):
-        segmenter = Segmenter.load(run, device=device, folds=folds, mirror=mirror)
+        how: dict[str, Any] = {"mirror": mirror, "backend": backend, "budget_seconds": budget_seconds}
+        segmenter = Segmenter.load(run, device=device, folds=folds, **how)
         files = frozenset(file.resolve() for source in sources for file in source.files)
         work = Prediction(segmenter, files, out, ending, overwrite)
         with progress("Predicting", len(scans)) as bar:

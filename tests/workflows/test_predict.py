@@ -18,7 +18,7 @@ from medunet.io.dicom_write import write_ct_series
 from medunet.io.find import Source
 from medunet.io.volume import Volume
 from medunet.io.write import write_image
-from medunet.tasks.segment import Segmenter, make_network
+from medunet.tasks.segment import Segmented, Segmenter, make_network
 from medunet.workflows.predict import _scans, predict
 from medunet.workflows.served import load
 from tests.data.test_preprocess import plan
@@ -190,14 +190,14 @@ def test_an_image_that_would_be_huge_on_the_networks_grid_costs_only_itself(tmp_
 def test_a_full_memory_costs_only_its_case(tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch):
     for name in "ab":
         write_image(tmp_path / f"in/{name}.nii.gz", two_balls(0)[0], RAS_1MM)
-    plain = Segmenter.predict
+    plain = Segmenter.segment
 
-    def short(self: Segmenter, volume: Volume) -> np.ndarray:
+    def short(self: Segmenter, volume: Volume) -> Segmented:
         if volume.path.name == "a.nii.gz":
             raise MemoryError
         return plain(self, volume)
 
-    monkeypatch.setattr(Segmenter, "predict", short)
+    monkeypatch.setattr(Segmenter, "segment", short)
     result = predict(run, [tmp_path / "in"], tmp_path / "out", device="cpu")
     assert "the memory is full" in result["failed"][0]["reason"]
     assert [report["image"] for report in result["done"]] == ["b"]
