@@ -1,19 +1,21 @@
-"""Speed, memory and accuracy of inference beside MONAI and nnU-Net: same weights, volumes and threads, in one run.
+"""Speed, memory and accuracy of inference beside MONAI and nnU-Net: same weights, volumes and threads.
 
-    python benchmarks/inference.py --work FOLDER --nnunet PYTHON [--run RUN] [--json FILE]
+    python benchmarks/inference.py --work FOLDER --nnunet PYTHON [--run RUN] [--cases 8] [--json FILE]
 
 --nnunet: the Python of an environment with nnunetv2 that also sees medunet's packages; left out: no nnU-Net.
---run: a trained run of `phantom_ct`; left out: one is trained for four minutes. Each finished part lies in the work
-folder as JSON and is not measured again; another folder starts afresh.
+--run: a trained run of `phantom_ct`; left out: one is trained for four minutes. Each finished part lies in
+the work folder as JSON and is not measured again; another folder starts afresh.
 
 What is compared, on labelled simulated patients that the run has not seen, on the network's own grid:
-- window: medunet (its default backend) against MONAI's SlidingWindowInferer with its defaults (overlap 0.25, constant
-  weights), in fp32, around MONAI's DynUNet with the same weights and around medunet's network; the faster one counts.
-- command: `medunet predict` against `nnUNetv2_predict` with its defaults, start-up and files included.
-- loss: Dice of the reference (MONAI, fp32, overlap 0.5, Gaussian weights) minus Dice of medunet, in points; the
-  larger of those at overlap 0.25 and 0.5.
+- window: medunet (its default backend) against MONAI's SlidingWindowInferer with its defaults (overlap 0.25,
+  constant weights), in fp32, around MONAI's DynUNet with the same weights and around medunet's network; the
+  faster of the two counts. medunet has the same overlap.
+- command: `medunet predict` (overlap 0.5, its default) against `nnUNetv2_predict` with its defaults (overlap
+  0.5, eight mirrored copies), start-up, reading and writing included.
+- loss: Dice of the reference (MONAI, fp32, overlap 0.5, Gaussian weights) minus Dice of medunet, in points;
+  the larger of those at overlap 0.25 and 0.5.
 - memory: peak of the process tree (PSS) on one volume with 105 labels, random weights.
-- export: peak memory (RSS) of medunet alone for 105 labels at 512 x 512 x 600, network at 1.5 mm.
+- export: peak memory (RSS) of medunet for 105 labels at 512 x 512 x 600, with a network at 1.5 mm.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--nnunet", type=Path)
+    parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     work = options.work.resolve()
@@ -53,7 +56,7 @@ def main() -> None:
     run = options.run.resolve() if options.run else Path(part(work, "train", lambda: train(work))["run"])
     run = copied(run, work / "run")
     parts = {
-        "cases": part(work, "cases", lambda: child("cases", run, work)),
+        "cases": part(work, "cases", lambda: child("cases", run, work, options.cases)),
         "window": part(work, "window", lambda: child("window", run, work)),
         "export": part(work, "export", lambda: export(work)),
         "memory": part(work, "memory", lambda: memory(work, options.nnunet)),
@@ -128,7 +131,7 @@ def copied(run: Path, target: Path) -> Path:
     return target
 
 
-def child(name: str, *arguments: Path) -> dict[str, Any]:
+def child(name: str, *arguments: Path | int) -> dict[str, Any]:
     """Return what a part prints that runs in a process of its own."""
     out = call([sys.executable, str(HERE / "inference_parts.py"), name, *map(str, arguments)])
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -147,7 +150,7 @@ def commands(run: Path, work: Path, nnunet: Path) -> dict[str, Any]:
     theirs = timed(peer, results)[0]
     ours += [timed(medunet)[0] for _ in range(COMMANDS - 1)]
     timed([*nnunet_command(nnunet, images, work / "nnunet_plain"), "--disable_tta"], results)
-    return {"medunet": ours, "nnunet": theirs, "dice": child("score", run, work)}
+    return {"medunet": ours, "nnunet": theirs, "dice": child("score", work)}
 
 
 def nnunet_command(nnunet: Path, images: Path, out: Path) -> list[str]:
@@ -190,7 +193,8 @@ def call(command: list[str], results: Path | None = None) -> str:
 def environment(results: Path | None) -> dict[str, str]:
     """Return the same threads for all, and what nnU-Net wants to know."""
     root = str(HERE.parent)
-    threads = {name: THREADS for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    threads = dict.fromkeys(names, THREADS)
     folders = {f"nnUNet_{name}": str(results or root) for name in ("raw", "preprocessed", "results")}
     return os.environ | threads | folders | {"PYTHONPATH": root, "nnUNet_compile": "f"}
 

@@ -3,7 +3,8 @@
     PYTHON_OF_NNUNET benchmarks/inference_nnunet.py RUN RESULTS_FOLDER
 
 Runs in an environment that has nnunetv2 (and sees medunet). Ends with an error where the logits of the two
-networks differ on a patch. Only the network `unet` is known; its convolutions have no bias, so nnU-Net's get none.
+networks differ on a patch. Only the network `unet` is known; its convolutions have no bias, so those of
+nnU-Net get none.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def architecture(run: RunFolder) -> dict[str, Any]:
 
 def renamed(ours: dict[str, Tensor], peer: dict[str, Tensor], stages: int) -> dict[str, Tensor]:
     """Return our tensors under the names of nnU-Net; heads of levels that we have none for stay unused."""
-    found = {name: value for name, value in peer.items() if name.startswith("decoder.seg_layers")}
+    heads = [(name, name.split(".")) for name in peer if name.startswith("decoder.seg_layers")]
+    twins = {name: f"decoder.heads.{stages - 2 - int(words[2])}.{words[3]}" for name, words in heads}
+    found = {name: ours.get(twin, peer[name]) for name, twin in twins.items()}
 
     def layer(source: str, target: str) -> None:
         for part in ("conv.weight", "norm.weight", "norm.bias"):
@@ -94,21 +97,19 @@ def renamed(ours: dict[str, Tensor], peer: dict[str, Tensor], stages: int) -> di
             kind, _, name = part.partition(".")
             found[f"{target}.all_modules.{0 if kind == 'conv' else 1}.{name}"] = value
 
+    def layers(source: str, target: str, first: int = 0) -> None:
+        for number in range(sum(f"{source}.{n}.conv.weight" in ours for n in range(9))):
+            layer(f"{source}.{number}", f"{target}.convs.{first + number}")
+
     for stage in range(stages):
-        for number in range(sum(f"encoder.{stage}.{n}.conv.weight" in ours for n in range(9))):
-            layer(f"encoder.{stage}.{number}", f"encoder.stages.{stage}.0.convs.{number}")
+        layers(f"encoder.{stage}", f"encoder.stages.{stage}.0")
     for level in range(stages - 1):
         place = stages - 2 - level
         found[f"decoder.transpconvs.{place}.weight"] = ours[f"decoder.up.{level}.weight"]
-        layer(f"decoder.join.{level}.0", f"decoder.stages.{place}.convs.0")
-        for number in range(sum(f"decoder.refine.{level}.{n}.conv.weight" in ours for n in range(9))):
-            layer(f"decoder.refine.{level}.{number}", f"decoder.stages.{place}.convs.{number + 1}")
-        if f"decoder.heads.{level}.weight" in ours:
-            for part in ("weight", "bias"):
-                found[f"decoder.seg_layers.{place}.{part}"] = ours[f"decoder.heads.{level}.{part}"]
-    for name in [name for name in found if name.startswith("encoder.")]:
-        found[f"decoder.{name}"] = found[name]  # its decoder holds the encoder a second time
-    return found
+        layers(f"decoder.join.{level}", f"decoder.stages.{place}")
+        layers(f"decoder.refine.{level}", f"decoder.stages.{place}", 1)
+    # its decoder holds the encoder a second time
+    return found | {f"decoder.{name}": value for name, value in found.items() if name.startswith("encoder.")}
 
 
 def plans(run: RunFolder, keywords: dict[str, Any]) -> dict[str, Any]:

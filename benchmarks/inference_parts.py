@@ -1,4 +1,4 @@
-"""The parts of inference.py that run in a process of their own; each prints its figures as one line of JSON."""
+"""The parts of inference.py that run in a process of their own; each prints figures as one line of JSON."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from medunet.io.volume import Grid, Volume
 from medunet.io.write import write_image
 from medunet.tasks.segment import Segmenter, make_network
 
-CASES, FIRST = 8, 900
+FIRST = 900  # simulated patient; training uses the first numbers
 REPEATS = 3
 LABELS = 104  # and background
 
 
-def cases(run: RunFolder, work: Path) -> dict[str, Any]:
+def cases(run: RunFolder, work: Path, count: int) -> dict[str, Any]:
     """Write simulated patients on the network's grid as images/CASE_0000.nii.gz and masks/CASE.nii.gz."""
-    for number in range(FIRST, FIRST + CASES):
+    for number in range(FIRST, FIRST + count):
         patient = make_patient(number)
         spacing = tuple(float(n) for n in np.linalg.norm(patient.affine[:3, :3], axis=0))
         shape = network_shape(patient.hu.shape, spacing, run.plan)
@@ -45,7 +45,7 @@ def cases(run: RunFolder, work: Path) -> dict[str, Any]:
         affine = np.diag([*run.plan.spacing_mm, 1.0])
         write_image(work / f"images/case{number}_0000.nii.gz", image[0], affine)
         write_image(work / f"masks/case{number}.nii.gz", resample_mask(patient.mask, shape), affine)
-    return {"cases": CASES}
+    return {"cases": count}
 
 
 def window(run: RunFolder, work: Path) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def window(run: RunFolder, work: Path) -> dict[str, Any]:
     }
 
 
-def score(run: RunFolder, work: Path) -> dict[str, Any]:
+def score(work: Path) -> dict[str, Any]:
     """Return the Dice of the masks that the commands wrote."""
     names = sorted(path.name for path in (work / "masks").iterdir())
     truths = [read_mask(work / "masks" / name).array for name in names]
@@ -228,10 +228,13 @@ def random_run(root: Path, patch: int) -> RunFolder:
 
 def main() -> None:
     """Run the part that the first argument names."""
-    name, first, *rest = sys.argv[1], Path(sys.argv[2]), *map(Path, sys.argv[3:])
-    with_run = {"cases": cases, "window": window, "score": score, "monai": monai}
-    alone = {"many_labels": many_labels, "export": export}
-    found = with_run[name](RunFolder.open(first), *rest) if name in with_run else alone[name](first)
+    name, first, *rest = sys.argv[1:]
+    if name == "cases":
+        found = cases(RunFolder.open(Path(first)), Path(rest[0]), int(rest[1]))
+    elif rest:
+        found = {"window": window, "monai": monai}[name](RunFolder.open(Path(first)), Path(rest[0]))
+    else:
+        found = {"many_labels": many_labels, "export": export, "score": score}[name](Path(first))
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -17,9 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from medunet import models
 from medunet.errors import DataError
 from medunet.geometry import voxel_to_mm, with_spacing
-from medunet.inference import rows, tiles
+from medunet.inference import rows, sums, tiles
 from medunet.inference.rows import LabelRows
-from medunet.inference.tiles import cut, gaussian, mirrored, product, starts
+from medunet.inference.sums import sums_type
+from medunet.inference.tiles import Tiling, cut, gaussian, mirrored, product, starts
 from medunet.inference.window import Window, predict_labels, stream
 
 
@@ -290,6 +291,29 @@ def test_memory_does_not_grow_with_the_length_of_the_scan(monkeypatch: pytest.Mo
         return largest.numel
 
     assert peak(400) == peak(40)
+
+
+def test_large_sums_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = Reach(3), image_of(18, 13, 11)
+
+    def found() -> Tensor:
+        return predict_labels(
+            [network], image, patch_voxels=(8, 8, 8), out_shape=(30, 20, 15), precision="fp32"
+        )
+
+    assert sums_type(105, (128, 256, 256)) == torch.float16
+    assert sums_type(3, (128, 256, 256)) == torch.float32
+    exact = found()
+    monkeypatch.setattr(sums, "EXACT_BYTES", 0)
+    assert agreement(found(), exact) > 0.999
+
+
+def test_the_shares_of_all_windows_add_up_to_one() -> None:
+    tiling = Tiling((13, 9), (8, 4), 0.5)
+    total = torch.zeros(tiling.padded)
+    for x, y in itertools.product(*tiling.grid):
+        total[x : x + 8, y : y + 4] += tiling.share((x, y))
+    torch.testing.assert_close(total, torch.ones(tiling.padded))
 
 
 def test_windows_cover_evenly_and_overlap_enough() -> None:

@@ -109,6 +109,8 @@ def lines(path: Path) -> list[dict[str, str]]:
 def test_a_fold_is_scored_on_its_own_validation_cases(run: RunFolder, networks: list) -> None:
     result = evaluate(run, fold=0)
     assert networks == [(0,)]
+    assert result["backends"] == [{"backend": "torch"}]
+    assert "--backend" not in result["command"]
     folder = run.fold(0) / "evaluation"
     assert {line["case"] for line in lines(folder / "cases.csv")} == set(CASES[:4])
     assert (result["cases"], result["patients"]) == (4, 2)

@@ -14,6 +14,7 @@ from medunet.config.load import write_yaml
 from medunet.config.run import RunFolder
 from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
+from medunet.inference.backends import names
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.find import Source
 from medunet.io.volume import Volume
@@ -84,6 +85,21 @@ def test_reports_say_what_went_in_and_what_came_out(tmp_path: Path, run: RunFold
     assert [len(one) for one in report["input_sha256"]] == [64]
     assert len(report["model"]["weights_sha256"]["0"]) == 64
     assert report["versions"]["torch"] == torch.__version__
+    assert report["how"]["overlap"] == 0.5
+    assert report["how"]["backend"] in names()
+
+
+def test_the_backend_and_the_budget_are_as_asked(
+    tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
+):
+    write_image(tmp_path / "scan.nii.gz", two_balls(0)[0], RAS_1MM)
+    asked = {"device": "cpu", "backend": "torch", "budget_seconds": 0.001}
+    how = predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", **asked)["done"][0]["how"]
+    assert (how["backend"], how["agreement"], how["overlap"]) == ("torch", None, 0.1)
+    assert "0 s are too few" in capsys.readouterr().err
+    assert "0 s are too few" in how["notes"][0]
+    with pytest.raises(ConfigError, match="--backend onnx: expected auto"):
+        predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", backend="onnx", overwrite=True)
 
 
 def test_a_dicom_series_is_segmented_on_its_own_grid(tmp_path: Path, run: RunFolder):
