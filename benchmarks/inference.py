@@ -36,7 +36,7 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
-THREADS = "2"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 COMMANDS = 3  # times that medunet's command is run; nnU-Net's once, between them
 
 
@@ -49,8 +49,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--nnunet", type=Path)
     parser.add_argument("--cases", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    os.environ |= dict.fromkeys(THREADS, str(options.threads))
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     run = options.run.resolve() if options.run else Path(part(work, "train", lambda: train(work))["run"])
@@ -85,12 +87,16 @@ def part(work: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[s
 def result(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the ratios: medians over repeats, the faster peer."""
     window, memories = parts["window"], parts["memory"]
-    seconds = {name: statistics.median(times) for name, times in window["seconds"].items()}
+    seconds, cpu = (
+        {name: statistics.median(times) for name, times in window[key].items()}
+        for key in ("seconds", "cpu_seconds")
+    )
     dice, reference = window["dice"], window["dice"]["reference"]
     losses = {name: 100 * (reference - dice[name]) for name in ("medunet 0.25", "medunet 0.5")}
-    peer = min(seconds["MONAI DynUNet 0.25"], seconds["MONAI around medunet's network 0.25"])
+    peers = ("MONAI DynUNet 0.25", "MONAI around medunet's network 0.25")
     found: dict[str, Any] = {
-        "ratio_monai": round(peer / seconds["medunet 0.25"], 2),
+        "ratio_monai": round(min(seconds[name] for name in peers) / seconds["medunet 0.25"], 2),
+        "ratio_monai_cpu_seconds": round(min(cpu[name] for name in peers) / cpu["medunet 0.25"], 2),
         "ratio_nnunet": None,
         "dice_loss_points": round(max(losses.values()), 3),
         "peak_gb": memories["peak_gb"],
@@ -191,12 +197,10 @@ def call(command: list[str], results: Path | None = None) -> str:
 
 
 def environment(results: Path | None) -> dict[str, str]:
-    """Return the same threads for all, and what nnU-Net wants to know."""
+    """Return what nnU-Net wants to know, and where medunet is; threads are set for all processes."""
     root = str(HERE.parent)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    threads = dict.fromkeys(names, THREADS)
     folders = {f"nnUNet_{name}": str(results or root) for name in ("raw", "preprocessed", "results")}
-    return os.environ | threads | folders | {"PYTHONPATH": root, "nnUNet_compile": "f"}
+    return os.environ | folders | {"PYTHONPATH": root, "nnUNet_compile": "f"}
 
 
 def timed(command: list[str], results: Path | None = None) -> tuple[float, float]:
