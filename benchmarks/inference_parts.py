@@ -1,4 +1,7 @@
-"""The parts of inference.py that run in a process of their own; each prints figures as one line of JSON."""
+"""The parts of inference.py that run in a process of their own; each prints figures as one line of JSON.
+
+MONAI is imported only where it is measured: the memory of medunet is without it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import SlidingWindowInferer
-from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from medunet.config.base import parse
@@ -50,6 +51,8 @@ def cases(run: RunFolder, work: Path, count: int) -> dict[str, Any]:
 
 def window(run: RunFolder, work: Path) -> dict[str, Any]:
     """Time medunet and MONAI by turns on the same normalised images; Dice of everything."""
+    from monai.inferers import SlidingWindowInferer
+
     segmenter = Segmenter.load(run, device="cpu", folds=[0])
     network, patch = segmenter.networks[0], tuple(run.plan.patch_voxels)
     peer = monai_network(run, network)
@@ -137,6 +140,8 @@ def normalised(run: RunFolder, path: Path) -> Tensor:
 
 def monai_network(run: RunFolder, ours: nn.Module) -> nn.Module:
     """Return MONAI's DynUNet with our numbers; it must give our logits."""
+    from monai.networks.nets import DynUNet
+
     plan, stages = run.plan, len(run.plan.strides)
     features = run.recipe.network.options.get("features") or plan.features
     shape = {"kernel_size": plan.kernels, "strides": plan.strides, "upsample_kernel_size": plan.strides[1:]}
@@ -177,6 +182,8 @@ def many_labels(folder: Path) -> dict[str, Any]:
 
 def monai(run: RunFolder, images: Path) -> dict[str, Any]:
     """Predict a folder as MONAI's tutorials do."""
+    from monai.inferers import SlidingWindowInferer
+
     network = Segmenter.load(run, device="cpu", backend="torch").networks[0]
     peer, inferer = monai_network(run, network), SlidingWindowInferer(run.plan.patch_voxels)
     for path in images.iterdir():

@@ -22,6 +22,9 @@ from medunet.inference.rows import LabelRows
 from medunet.inference.sums import Sums
 from medunet.inference.tiles import Tiling, cut
 
+LARGE = 2**22  # voxels that are held for each label
+FAR_LESS = 0.8
+
 
 def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the image is a keyword
     networks: Sequence[nn.Module],
@@ -41,6 +44,20 @@ def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the im
     a network has a margin, the image is mirrored.
     """
     _check(networks, image, patch_voxels, out_shape)
+    if axis := streaming_axis(image.shape[1:], patch_voxels):
+        order = (axis, *(other for other in range(image.ndim - 1) if other != axis))
+        turned = predict_labels(
+            [Turned(network, axis) for network in networks],
+            image.movedim(axis + 1, 1),
+            patch_voxels=[patch_voxels[old] for old in order],
+            out_shape=[out_shape[old] for old in order],
+            overlap=overlap,
+            mirror_axes=[order.index(old) for old in mirror_axes],
+            batch_size=batch_size,
+            precision=precision,
+            device=device,
+        )
+        return turned.movedim(0, axis)
     window = Window(tuple(patch_voxels), overlap, tuple(mirror_axes), batch_size, precision, device)
     with torch.inference_mode(), evaluating(networks):
         found = stream(networks, image, window)
@@ -50,6 +67,33 @@ def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the im
         for probs in found:
             writer.add(probs)
     return writer.labels
+
+
+def streaming_axis(shape: Sequence[int], patch_voxels: Sequence[int]) -> int:
+    """Return the axis along which least has to be held: the first, unless another is far better.
+
+    Small images stay as they are.
+    """
+    padded = [max(size, length) for size, length in zip(shape, patch_voxels, strict=True)]
+    held = [math.prod(padded) // size * length for size, length in zip(padded, patch_voxels, strict=True)]
+    best = min(range(len(held)), key=held.__getitem__)
+    return best if held[0] > LARGE and held[best] < FAR_LESS * held[0] else 0
+
+
+class Turned(nn.Module):
+    """A network for images whose axis `axis` comes first."""
+
+    def __init__(self, network: nn.Module, axis: int) -> None:
+        """Wrap a network; its margin turns with it."""
+        super().__init__()
+        self.network, self._axis = network, axis + 2
+        if margin := getattr(network, "margin", None):
+            self.margin = (margin[axis], *margin[:axis], *margin[axis + 1 :])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, C, *turned) to logits (N, K, *turned)."""
+        logits: Tensor = self.network(image.movedim(2, self._axis))
+        return logits.movedim(self._axis, 2)
 
 
 def stream(networks: Sequence[nn.Module], image: Tensor, window: Window) -> Iterator[Tensor]:

@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from medunet import models
 from medunet.errors import DataError
 from medunet.geometry import voxel_to_mm, with_spacing
-from medunet.inference import rows, sums, tiles
+from medunet.inference import rows, sums, tiles, window
 from medunet.inference.rows import LabelRows
 from medunet.inference.sums import sums_type
 from medunet.inference.tiles import Tiling, cut, gaussian, mirrored, product, starts
-from medunet.inference.window import Window, predict_labels, stream
+from medunet.inference.window import Window, predict_labels, stream, streaming_axis
 
 
 class Reach(nn.Module):
@@ -291,6 +291,34 @@ def test_memory_does_not_grow_with_the_length_of_the_scan(monkeypatch: pytest.Mo
         return largest.numel
 
     assert peak(400) == peak(40)
+
+
+@pytest.mark.parametrize("axes", [(), (0, 2)])
+def test_the_streaming_axis_changes_nothing(monkeypatch: pytest.MonkeyPatch, axes: tuple[int, ...]) -> None:
+    shape, patch, out_shape = (18, 13, 40), (8, 6, 7), (20, 30, 33)
+    assert streaming_axis(shape, patch) == 0  # small
+
+    def found() -> Tensor:
+        return predict_labels(
+            [Reach(3)], image_of(*shape), patch_voxels=patch, out_shape=out_shape, mirror_axes=axes,
+            precision="fp32",
+        )  # fmt: skip
+
+    expected = found()
+    monkeypatch.setattr(window, "LARGE", 0)
+    assert streaming_axis(shape, patch) == 2
+    assert streaming_axis((40, 13, 18), (7, 6, 8)) == 0
+    assert agreement(found(), expected) > 0.9999
+
+
+def test_a_margin_turns_with_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Unpadded()
+    network.margin = (1, 1)
+    expected = predict_labels([network], image_of(9, 30, channels=1), patch_voxels=(8, 4), out_shape=(9, 30))
+    monkeypatch.setattr(window, "LARGE", 0)
+    found = predict_labels([network], image_of(9, 30, channels=1), patch_voxels=(8, 4), out_shape=(9, 30))
+    assert streaming_axis((9, 30), (8, 4)) == 1
+    assert torch.equal(found, expected)
 
 
 def test_large_sums_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
