@@ -43,9 +43,7 @@ Workspace = Annotated[
     Path,
     typer.Option("--workspace", envvar="MEDUNET_WORKSPACE", help="Where runs/, cache/ and mlflow/ live."),
 ]
-Backend = Annotated[
-    str, typer.Option("--backend", help="torch, openvino, or auto: the fastest that this machine has.")
-]
+Backend = Annotated[str, typer.Option("--backend", help="torch, openvino, or auto: the fastest one here.")]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the best here.")
 ]
@@ -209,12 +207,10 @@ def predict(  # noqa: PLR0913  one parameter an option
     json_file: Json = None,
 ) -> None:
     """Segment images; every mask lies on exactly its image's grid."""
-    from medunet.config.budget import parse_seconds
     from medunet.workflows import predict as work
 
-    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device}
-    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror, "backend": backend}
-    how |= {"budget_seconds": None if budget is None else parse_seconds(budget)}
+    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device, "backend": backend}
+    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror, "budget": budget}
     result = work.predict(_open(run, workspace), images, out, **how)
     _finish(result, json_file, failed=bool(result["failed"]))
 

@@ -142,7 +142,11 @@ def imported(path: Path) -> set[str]:
 def test_every_import_is_a_declared_dependency() -> None:
     """A package that only comes along with another one may be gone tomorrow; `datasets` is never imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in project["dependencies"]}
+    extras = [
+        text for name, extra in project["optional-dependencies"].items() if name != "dev" for text in extra
+    ]
+    texts = [*project["dependencies"], *extras]
+    declared = {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in texts}
     declared = {IMPORT_NAMES.get(name, name) for name in declared} | {"medunet"} | sys.stdlib_module_names
     found = {path: imported(path) - declared for path in (ROOT / "medunet").rglob("*.py")}
     assert {str(path): names for path, names in found.items() if names} == {}
@@ -150,7 +154,9 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = project["dependencies"] + [
+        x for extra in project["optional-dependencies"].values() for x in extra
+    ]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0] for line in lines if "==" in line}
     assert {re.split(r"[^A-Za-z0-9_-]", text)[0].lower() for text in wanted} - pinned == set()

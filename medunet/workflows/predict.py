@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from medunet.config.budget import parse_seconds
 from medunet.config.run import RunFolder
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.geometry import voxel_volume_ml
@@ -108,15 +109,16 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
     overwrite: bool = False,
     mirror: bool | None = None,
     backend: str = "auto",
-    budget_seconds: float | None = None,
+    budget: str | None = None,
 ) -> dict[str, Any]:
     """Predict files and folders; return {"done": [report], "failed": [{image, reason}], "skipped": [...]}.
 
     Masks have the input's grid and orientation and the smallest unsigned type that holds the labels.
-    backend, budget_seconds (for an image): as `Segmenter.load` takes them.
+    backend: as `Segmenter.load` takes it. budget: the time for an image, such as 60s.
     """
     if ending is not None and ending not in FORMATS:
         raise ConfigError(f"--format {ending}: expected one of {', '.join(FORMATS)}.")
+    seconds = None if budget is None else parse_seconds(budget)
     if missing := [str(path) for path in inputs if not path.exists()]:
         raise ConfigError(f"{', '.join(missing)}: no such file or folder. Give images, or folders of images.")
     _check_out(inputs, out)
@@ -128,8 +130,9 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
         say(f"skipped: {entry['reason']}")
     done: list[dict[str, Any]] = []
     if scans := _scans(sources, run.plan.channels):
-        how: dict[str, Any] = {"mirror": mirror, "backend": backend, "budget_seconds": budget_seconds}
-        segmenter = Segmenter.load(run, device=device, folds=folds, **how)
+        segmenter = Segmenter.load(
+            run, device=device, folds=folds, mirror=mirror, backend=backend, budget_seconds=seconds
+        )
         files = frozenset(file.resolve() for source in sources for file in source.files)
         work = Prediction(segmenter, files, out, ending, overwrite)
         with progress("Predicting", len(scans)) as bar:

@@ -93,7 +93,7 @@ def test_the_backend_and_the_budget_are_as_asked(
     tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
 ):
     write_image(tmp_path / "scan.nii.gz", two_balls(0)[0], RAS_1MM)
-    asked = {"device": "cpu", "backend": "torch", "budget_seconds": 0.001}
+    asked = {"device": "cpu", "backend": "torch", "budget": "0.001s"}
     how = predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", **asked)["done"][0]["how"]
     assert (how["backend"], how["agreement"], how["overlap"]) == ("torch", None, 0.1)
     assert "0 s are too few" in capsys.readouterr().err
