@@ -135,8 +135,7 @@ class TestOpenvino:
         from medunet.inference.backends import openvino
 
         built = openvino.build(network_of(), job_for(network_of()))
-        model = built.network._request.get_compiled_model()
-        assert model.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
+        assert built.network._model.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
 
     def test_nothing_is_reported_over_the_network(self, no_network: list[str]) -> None:
         """The package that would report is never loaded; conftest refuses every connection besides."""

@@ -67,7 +67,7 @@ class Compiled(nn.Module):
         """Take a model of OpenVINO for one tile, and of the network what the window asks for."""
         super().__init__()
         self.margin = getattr(network, "margin", None) or (0,) * (len(model.input(0).shape) - 2)
-        self._request = model.create_infer_request()
+        self._model = model
         self._shape = tuple(model.output(0).shape)[1:]
         self._type = model.output(0).element_type.to_dtype()
 
@@ -75,10 +75,11 @@ class Compiled(nn.Module):
         """Map (B, C, *seen) to logits (B, K, *patch), tile by tile; the result is written in place."""
         tensor = _openvino().Tensor
         logits = np.empty((len(inputs), *self._shape), self._type)
+        request = self._model.create_infer_request()  # a lasting one would hold on to the last logits
         for tile, found in zip(inputs.numpy(), logits, strict=True):
-            self._request.set_input_tensor(tensor(np.ascontiguousarray(tile[None]), shared_memory=True))
-            self._request.set_output_tensor(tensor(found[None], shared_memory=True))
-            self._request.infer()
+            request.set_input_tensor(tensor(np.ascontiguousarray(tile[None]), shared_memory=True))
+            request.set_output_tensor(tensor(found[None], shared_memory=True))
+            request.infer()
         return torch.from_numpy(logits)
 
 
