@@ -15,7 +15,7 @@ What is compared, on labelled simulated patients that the run has not seen, on t
 - loss: Dice of the reference (MONAI, fp32, overlap 0.5, Gaussian weights) minus Dice of medunet, in points;
   the larger of those at overlap 0.25 and 0.5.
 - memory: peak of the process tree (PSS) on one volume with 105 labels, random weights.
-- export: peak memory (RSS) of medunet for 105 labels at 512 x 512 x 600, with a network at 1.5 mm.
+- export: peak memory (RSS) of medunet for 105 labels at 512 x 512 x 600, with a network at 1.5 mm, patch 80.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def monai(run: RunFolder, images: Path) -> dict[str, Any]:
 
 def export(folder: Path) -> dict[str, Any]:
     """Predict 105 labels at 512 x 512 x 600 from a network at 1.5 mm; return time and peak memory."""
-    run = random_run(folder / "run", patch=96)
+    run = random_run(folder / "run", patch=80)
     affine = np.diag([0.75, 0.75, 1.0, 1.0])
     image = np.random.default_rng(0).standard_normal((1, 512, 512, 600), np.float32)
     image *= 100
