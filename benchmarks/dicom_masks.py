@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import highdicom as hd
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.errors import DataError
-from medunet.io.dicom import read_layout
+from medunet.io.dicom import sources_of
 from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_regions import label_map, separate
 from medunet.io.dicom_rtstruct_read import read_rtstruct
 from medunet.io.dicom_seg_read import read_seg
+from medunet.io.formats import layout_of
 from medunet.io.read import read_mask
 from medunet.io.volume import Grid
 
@@ -88,7 +89,7 @@ def highdicom(folder: Path) -> Iterator[Row]:
 def rtutils(folder: Path) -> Iterator[Row]:
     """Read the square with a square hole, and refuse structure sets of other images."""
     files = tuple(sorted((folder / "mock_data").glob("ct_*.dcm")))
-    grid = read_layout(files).grid
+    grid = _grid(files)
     reference = ScanReference.of(files, grid)
     found = separate(read_rtstruct(folder / "mock_data/rt.dcm", grid, reference), grid.shape)[1]
     # in the first slice: a square from -51 to -27 mm; its hole is one from -47 to -32 mm, a corner cut off
@@ -118,8 +119,13 @@ def _label_map(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return label_map(regions, grid.shape, {number: number for number in regions.names})
 
 
+def _grid(files: Sequence[Path]) -> Grid:
+    (source,), _ = sources_of(files)
+    return layout_of(source).grid
+
+
 def _against_nrrd(path: Path, files: tuple[Path, ...], truths: dict[int, tuple[Path, int]]) -> Row:
-    grid = read_layout(files).grid
+    grid = _grid(files)
     found = separate(read_seg(path, grid, ScanReference.of(files, grid)), grid.shape)
     wrong = voxels = 0
     for number, (truth, value) in truths.items():

@@ -30,6 +30,14 @@ Workspace = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the best here.")
 ]
+Backend = Annotated[str, typer.Option("--backend", help="torch, openvino, or auto: the fastest one here.")]
+Irregular = Annotated[
+    str,
+    typer.Option(
+        "--irregular",
+        help="Tilted or unevenly spaced DICOM slices: error, resample, or longest (run of even gaps).",
+    ),
+]
 MemoryGb = Annotated[float | None, typer.Option("--memory-gb", help="Plan for so much memory.")]
 
 

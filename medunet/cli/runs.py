@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from medunet.cli.options import (
+    Backend,
     CardOption,
     Data,
     Device,
+    Irregular,
     Json,
     MemoryGb,
     Recipe,
@@ -66,6 +68,7 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
     card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
     device: Device = None,
+    backend: Backend = "torch",
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
@@ -80,6 +83,7 @@ def evaluate(  # noqa: PLR0913  one parameter an option
         fold=fold,
         out=out,
         device=device,
+        backend=backend,
         card=other,
         save_masks=save_masks,
     )
@@ -103,15 +107,21 @@ def predict(  # noqa: PLR0913  one parameter an option
             "--mirror/--no-mirror", help="Average over mirrored copies; default: as the recipe says."
         ),
     ] = None,
+    irregular: Irregular = "error",
     device: Device = None,
+    backend: Backend = "auto",
+    budget: Annotated[
+        str | None, typer.Option(help="Time for each image: 60s, 2m. Windows overlap less to keep it.")
+    ] = None,
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
     """Segment images; every mask lies on exactly its image's grid."""
     from medunet.workflows import predict as work
 
-    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device}
-    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror}
+    how: dict[str, Any] = {"folds": None if fold is None else [fold], "device": device, "backend": backend}
+    how |= {"ending": ending, "overwrite": overwrite, "mirror": mirror, "budget": budget}
+    how |= {"irregular": irregular}
     result = work.predict(open_run(run, workspace), images, out, **how)
     finish(result, json_file, failed=bool(result["failed"]))
 

@@ -24,3 +24,15 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     raise ConfigError(
         f"budget: expected a time (30s, 10m, 2h, 1d) or a number of steps (500 steps), got {text!r}."
     )
+
+
+def parse_seconds(text: str) -> float:
+    """Return the seconds of a budget that must be a time.
+
+    >>> parse_seconds("2m")
+    120.0
+    """
+    seconds, _ = parse_budget(text)
+    if seconds is None:
+        raise ConfigError(f"budget: expected a time (30s, 10m), got {text!r}.")
+    return seconds

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from medunet import __version__
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "mlflow")
+PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "mlflow", "openvino")
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Mask = NDArray[np.uint8]
 
 SAME_SPACING = 0.01  # relative difference below which resampling would only blur
 ANISOTROPIC = 3.0  # ratio of voxel edges above which slices are not interpolated smoothly (nnU-Net v2)
+CUBIC = 3  # order of a spline
 RESAMPLING_BYTES = 16  # per voxel and channel: what comes in and goes out, and the spline's coefficients
 FLAT_STD = 1e-6  # below it an image is constant
 
@@ -48,7 +49,7 @@ def resample_image(image: Image, shape: Sequence[int], spacing_mm: Sequence[floa
     if tuple(image.shape[1:]) == tuple(shape):
         return image
     finest = min(spacing_mm)
-    orders = [0 if edge / finest > ANISOTROPIC else 3 for edge in spacing_mm]
+    orders = [0 if edge / finest > ANISOTROPIC else CUBIC for edge in spacing_mm]
     most = max(math.prod(shape), math.prod(image.shape[1:]))
     check_memory(len(image) * most * RESAMPLING_BYTES, f"resampling to {rounded(shape)} voxels")
     out = image
@@ -72,12 +73,33 @@ def resample_mask(mask: Mask, shape: Sequence[int]) -> Mask:
     return out
 
 
-def _zoom(array: NDArray[Any], shape: Sequence[int], order: int) -> NDArray[Any]:
+def _zoom(array: Image, shape: Sequence[int], order: int) -> Image:
+    if order == CUBIC:
+        return _cubic_zoom(array, shape)
     factors = [n / m for n, m in zip(shape, array.shape, strict=True)]
-    if all(factor == 1 for factor in factors):
-        return array
     # grid_mode keeps the outer corners in place, as geometry.with_spacing does
     return np.asarray(ndimage.zoom(array, factors, order=order, mode="nearest", grid_mode=True))
+
+
+def _cubic_zoom(array: Image, shape: Sequence[int]) -> Image:
+    """Return an array (X, Y[, Z]) on another shape, as `ndimage.zoom` does with cubic splines.
+
+    They are linear and go axis by axis, so each axis is one matrix product: the same numbers but for
+    rounding, in a tenth of the time. Axes that shrink come first.
+    """
+    changed = [axis for axis, size in enumerate(shape) if size != array.shape[axis]]
+    for axis in sorted(changed, key=lambda a: shape[a] / array.shape[a]):
+        weights = _cubic_weights(array.shape[axis], shape[axis])
+        array = np.moveaxis(np.tensordot(weights, array, (1, axis)), 0, axis)
+    return np.ascontiguousarray(array)
+
+
+@lru_cache(maxsize=32)
+def _cubic_weights(size: int, out_size: int) -> Image:
+    """Return what each of `size` voxels of an axis counts for in the new ones: (out_size, size)."""
+    zoom = (out_size / size, 1)
+    weights = ndimage.zoom(np.eye(size), zoom, order=CUBIC, mode="nearest", grid_mode=True)
+    return np.asarray(weights, np.float32)
 
 
 def normalise(image: Image, plan: Plan) -> Image:

@@ -80,9 +80,13 @@ class Tiling:
         self._factors = [gaussian(length) for length in patch]
         self._sums = [_summed(*axis) for axis in zip(self.padded, self.grid, self._factors, strict=True)]
 
-    def weight(self) -> Tensor:
-        """Return the importance of a window's voxels, (*patch)."""
-        return product(self._factors)
+    def share(self, place: Sequence[int]) -> Tensor:
+        """Return what a window at `place` counts for at each of its voxels, (*patch).
+
+        The shares of all windows over a voxel add up to 1.
+        """
+        axes = zip(place, self._factors, self._sums, strict=True)
+        return product([factor / total[at : at + len(factor)] for at, factor, total in axes])
 
     def steps(self) -> list[tuple[int, int]]:
         """Return each start along the first axis with the one after it; rows before that are final."""
@@ -97,12 +101,6 @@ class Tiling:
         rows = self.inside[0]
         local = slice(max(first, rows.start) - first, max(first, min(following, rows.stop)) - first)
         return (local, *self.inside[1:])
-
-    def covered(self, first: int, box: tuple[slice, ...]) -> Tensor:
-        """Return the sum of weights over all windows in a box that `final` gave for `first`."""
-        rows = slice(first + box[0].start, first + box[0].stop)
-        parts = zip(self._sums, (rows, *box[1:]), strict=True)
-        return product([total[part] for total, part in parts])
 
 
 def _summed(size: int, places: Sequence[int], factor: Tensor) -> Tensor:

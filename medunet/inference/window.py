@@ -8,31 +8,22 @@ Held at a time: networks x labels x patch_voxels[0] rows of the network's grid, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from medunet.errors import DataError
+from medunet.inference import rows
+from medunet.inference.forward import Forward, Place, Precision, Window
 from medunet.inference.rows import LabelRows
+from medunet.inference.sums import Sums
 from medunet.inference.tiles import Tiling, cut
 
-Precision = Literal["bf16", "fp32"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """How an image is covered and computed."""
-
-    patch_voxels: tuple[int, ...]
-    overlap: float = 0.5
-    mirror_axes: tuple[int, ...] = ()  # of the image without its channel axis
-    batch_size: int = 1
-    precision: Precision = "bf16"
-    device: torch.device | str = "cpu"
+LARGE = 2**22  # voxels that are held for each label
+FAR_LESS = 0.8
 
 
 def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the image is a keyword
@@ -53,91 +44,106 @@ def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the im
     a network has a margin, the image is mirrored.
     """
     _check(networks, image, patch_voxels, out_shape)
+    if axis := streaming_axis(image.shape[1:], patch_voxels):
+        order = (axis, *(other for other in range(image.ndim - 1) if other != axis))
+        turned = predict_labels(
+            [Turned(network, axis) for network in networks],
+            image.movedim(axis + 1, 1),
+            patch_voxels=[patch_voxels[old] for old in order],
+            out_shape=[out_shape[old] for old in order],
+            overlap=overlap,
+            mirror_axes=[order.index(old) for old in mirror_axes],
+            batch_size=batch_size,
+            precision=precision,
+            device=device,
+        )
+        return turned.movedim(0, axis)
     window = Window(tuple(patch_voxels), overlap, tuple(mirror_axes), batch_size, precision, device)
-    with torch.inference_mode(), _evaluating(networks):
-        rows = stream(networks, image, window)
-        probs = next(rows)
+    with torch.inference_mode(), evaluating(networks):
+        found = stream(networks, image, window)
+        probs = next(found)
         writer = LabelRows(tuple(image.shape[1:]), out_shape, probs.shape[1])
         writer.add(probs)
-        for probs in rows:
+        for probs in found:
             writer.add(probs)
     return writer.labels
+
+
+def streaming_axis(shape: Sequence[int], patch_voxels: Sequence[int]) -> int:
+    """Return the axis along which least has to be held: the first, unless another is far better.
+
+    Small images stay as they are.
+    """
+    padded = [max(size, length) for size, length in zip(shape, patch_voxels, strict=True)]
+    held = [math.prod(padded) // size * length for size, length in zip(padded, patch_voxels, strict=True)]
+    best = min(range(len(held)), key=held.__getitem__)
+    return best if held[0] > LARGE and held[best] < FAR_LESS * held[0] else 0
+
+
+class Turned(nn.Module):
+    """A network for images whose axis `axis` comes first."""
+
+    def __init__(self, network: nn.Module, axis: int) -> None:
+        """Wrap a network; its margin turns with it."""
+        super().__init__()
+        self.network, self._axis = network, axis + 2
+        if margin := getattr(network, "margin", None):
+            self.margin = (margin[axis], *margin[:axis], *margin[axis + 1 :])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, C, *turned) to logits (N, K, *turned)."""
+        logits: Tensor = self.network(image.movedim(2, self._axis))
+        return logits.movedim(self._axis, 2)
 
 
 def stream(networks: Sequence[nn.Module], image: Tensor, window: Window) -> Iterator[Tensor]:
     """Yield probabilities (rows, K, *S[1:]) of an image (C, *S): rows in order, each once, when final."""
     tiling = Tiling(tuple(image.shape[1:]), window.patch_voxels, window.overlap)
-    weight = tiling.weight().to(window.device)
-    sums: list[Tensor] = []  # per network (K, patch rows, *padded[1:]): weighted sums of logits
+    shape = (window.patch_voxels[0], *tiling.padded[1:])
+    forwards = [Forward(network, window) for network in networks]
+    sums: dict[int, Sums] = {}  # by network; made when it is known how many labels there are
     for first, following in tiling.steps():
-        for number, network in enumerate(networks):
-            for boxes, logits in _slab(network, image, window, tiling, first):
-                if number == len(sums):
-                    rows, *across = (window.patch_voxels[0], *tiling.padded[1:])
-                    sums.append(torch.zeros(logits.shape[1], rows, *across, device=window.device))
-                for box, one in zip(boxes, logits, strict=True):
-                    sums[number][(slice(None), slice(None), *box)] += one * weight
-        final = tiling.final(first, following)
-        if final[0].stop > final[0].start:
-            share = tiling.covered(first, final).to(window.device)
-            yield _probabilities([total[(slice(None), *final)] for total in sums], share)
-        for total in sums:
-            _advance(total, following - first)
+        for number, forward in enumerate(forwards):
+            for place, logits in forward(_tiles(image, window, tiling, first, forward.margin)):
+                if number not in sums:
+                    sums[number] = Sums(len(logits), shape, window.device)
+                sums[number].add(_across(place, window), logits, tiling.share(place).to(window.device))
+        yield from _probabilities(list(sums.values()), tiling.final(first, following))
+        for total in sums.values():
+            total.advance(following - first)
 
 
-def _slab(
-    network: nn.Module, image: Tensor, window: Window, tiling: Tiling, first: int
-) -> Iterator[tuple[list[tuple[slice, ...]], Tensor]]:
-    """Yield, for one start along the first axis, batches of boxes across and their logits (B, K, *patch)."""
-    patch = window.patch_voxels
-    margin: tuple[int, ...] = getattr(network, "margin", (0,) * len(patch))
-    size = [length + 2 * lost for length, lost in zip(patch, margin, strict=True)]
-    places = [(first, *rest) for rest in itertools.product(*tiling.grid[1:])]
-    for start in range(0, len(places), window.batch_size):
-        batch = places[start : start + window.batch_size]
-        inputs = torch.stack([cut(image, tiling.corner(place, margin), size) for place in batch])
-        boxes = [
-            tuple(slice(at, at + length) for at, length in zip(place[1:], patch[1:], strict=True))
-            for place in batch
-        ]
-        yield boxes, _logits(network, inputs.to(window.device), window)
+def _tiles(
+    image: Tensor, window: Window, tiling: Tiling, first: int, margin: Sequence[int]
+) -> Iterator[tuple[Place, Tensor]]:
+    """Yield every place of one start along the first axis with what the network sees there, (C, *seen)."""
+    size = [length + 2 * lost for length, lost in zip(window.patch_voxels, margin, strict=True)]
+    for rest in itertools.product(*tiling.grid[1:]):
+        place = (first, *rest)
+        yield place, cut(image, tiling.corner(place, margin), size)
 
 
-def _logits(network: nn.Module, inputs: Tensor, window: Window) -> Tensor:
-    """Return float32 logits (B, K, *patch), averaged over mirrored copies."""
-    copies = []
-    for flip in _flips(window.mirror_axes):
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=window.precision == "bf16"):
-            logits = network(inputs.flip(flip) if flip else inputs)
-        copies.append(logits.float().flip(flip) if flip else logits.float())
-    return copies[0] if len(copies) == 1 else torch.stack(copies).mean(0)
+def _across(place: Place, window: Window) -> tuple[slice, ...]:
+    """Return the rows of a slab that a tile covers, and where it lies across."""
+    pairs = zip(place[1:], window.patch_voxels[1:], strict=True)
+    return (slice(None), *(slice(at, at + length) for at, length in pairs))
 
 
-def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return every subset of image axes, as axes of a batch (N, C, *S)."""
-    counts = range(len(axes) + 1)
-    subsets = (subset for count in counts for subset in itertools.combinations(axes, count))
-    return [tuple(axis + 2 for axis in subset) for subset in subsets]
-
-
-def _probabilities(logit_sums: Sequence[Tensor], share: Tensor) -> Tensor:
-    """Return the networks' mean probabilities (rows, K, *S) from weighted sums (K, rows, *S) of logits."""
-    probs = torch.softmax(logit_sums[0] / share, 0)
-    for total in logit_sums[1:]:
-        probs += torch.softmax(total / share, 0)
-    return (probs / len(logit_sums)).transpose(0, 1)
-
-
-def _advance(total: Tensor, rows: int) -> None:
-    """Move sums (K, rows, *S) up by finished rows, in place, and clear what becomes free."""
-    kept = max(0, total.shape[1] - rows)
-    for label in total:  # one label at a time: the copy stays small
-        label[:kept] = label[rows : rows + kept].clone()
-    total[:, kept:] = 0
+def _probabilities(sums: Sequence[Sums], final: tuple[slice, ...]) -> Iterator[Tensor]:
+    """Yield mean probabilities (rows, K, *S[1:]) of the networks in a box of final rows, some at a time."""
+    numbers = len(sums[0].values) * math.prod(axis.stop - axis.start for axis in final[1:])
+    step = max(1, rows.CHUNK // numbers)
+    for start in range(final[0].start, final[0].stop, step):
+        box = (slice(start, min(start + step, final[0].stop)), *final[1:])
+        probs = torch.softmax(sums[0].means(box), 0)
+        for total in sums[1:]:
+            probs += torch.softmax(total.means(box), 0)
+        yield (probs / len(sums)).transpose(0, 1)
 
 
 @contextmanager
-def _evaluating(networks: Sequence[nn.Module]) -> Iterator[None]:
+def evaluating(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Put networks in evaluation mode for a while."""
     training = [network.training for network in networks]
     for network in networks:
         network.eval()

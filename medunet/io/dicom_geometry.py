@@ -89,7 +89,7 @@ class _UnevenError(DataError):
     """Gaps between slices differ, or slices lie off the line; `found` says how."""
 
     def __init__(self, where: str, found: str) -> None:
-        super().__init__(f"{where}: {found}: export the whole series, or ask for `irregular: resample`")
+        super().__init__(f"{where}: {found}: export the whole series, or give --irregular resample")
         self.found = found
 
 
@@ -218,6 +218,6 @@ def _tilt(step: NDArray[np.float64], normal: NDArray[np.float64], where: str, an
     if not any_grid:
         raise DataError(
             f"{where}: the slices are tilted by {degrees:.1f} degrees against their stacking direction "
-            f"(gantry tilt, {aside:.2f} mm a slice); ask for `irregular: resample`"
+            f"(gantry tilt, {aside:.2f} mm a slice); give --irregular resample"
         )
     return [f"tilted by {degrees:.1f} degrees: the grid is sheared"]

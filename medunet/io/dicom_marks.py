@@ -25,7 +25,7 @@ GE_B_VALUE = 0x00431039
 GE_OFFSET = 10**9
 _MARKS = (
     _Mark("echo", ("EchoNumbers",), "MREchoSequence"),
-    _Mark("te", ("EchoTime", "EffectiveEchoTime"), "MREchoSequence"),
+    _Mark("echotime", ("EchoTime", "EffectiveEchoTime"), "MREchoSequence"),
     # b-values: standard, Siemens, GE, Philips
     _Mark("b", ("DiffusionBValue", 0x0019100C, GE_B_VALUE, 0x20011003), "MRDiffusionSequence"),
     _Mark("direction", ("DiffusionGradientOrientation", 0x0019100E), "MRDiffusionSequence", ordinal=True),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.errors import DataError
-from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
+from medunet.io.dicom_file import PARSE_ERRORS, read_header, tags_of
 from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_regions import Regions, label_map
 from medunet.io.dicom_rtstruct_read import read_rtstruct
@@ -18,12 +18,13 @@ from medunet.io.dicom_seg_read import read_seg
 from medunet.io.volume import Grid
 
 LARGEST = 255
+_MODALITY = tags_of("Modality")
 
 
 def mask_kind(path: Path) -> Literal["SEG", "RTSTRUCT"] | None:
     """Return what kind of drawing a DICOM file holds; None for anything else, such as an image."""
     try:
-        modality = str(read_dataset(path, ["Modality"]).get("Modality"))
+        modality = str(read_header(path, _MODALITY)[0].get("Modality"))
     except PARSE_ERRORS as error:
         raise DataError(f"{path}: the DICOM header is damaged ({type(error).__name__})") from error
     return modality if modality in ("SEG", "RTSTRUCT") else None  # type: ignore[return-value]

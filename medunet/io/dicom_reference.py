@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
 from medunet.errors import DataError
+from medunet.io.dicom_file import PARSE_ERRORS, read_header, tags_of
 from medunet.io.dicom_frames import Plane, plane_of
-from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
 from medunet.io.limits import rounded
 from medunet.io.volume import Grid
 
@@ -106,7 +106,7 @@ class ScanReference:
 
 def _read(file: Path, tags: list[str]) -> Dataset:
     try:
-        return read_dataset(file, tags)
+        return read_header(file, tags_of(*tags))[0]
     except PARSE_ERRORS as error:
         raise DataError(f"{file}: the DICOM header is damaged ({type(error).__name__})") from error
 

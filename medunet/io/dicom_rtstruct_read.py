@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from medunet.errors import DataError
 from medunet.io.contours import Points, fill
-from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
+from medunet.io.dicom_file import PARSE_ERRORS, read_dataset
 from medunet.io.dicom_reference import OFF_VOXELS, ScanReference
 from medunet.io.dicom_regions import Lattice, Piece, Regions
 from medunet.io.dicom_seg_read import check_place

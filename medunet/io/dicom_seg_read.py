@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from medunet.errors import DataError
+from medunet.io.dicom_file import PARSE_ERRORS, read_dataset
 from medunet.io.dicom_frames import functional, plane_of
-from medunet.io.dicom_headers import PARSE_ERRORS, read_dataset
 from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_regions import Lattice, Piece, Regions, on_lattice
 from medunet.io.limits import check_declared

@@ -118,7 +118,8 @@ class Norm(nn.Module):
         weight, bias = self.weight, self.bias
         if self.groups:
             return functional.group_norm(features, self.groups, weight, bias, EPSILON)
-        if features.device.type == "cpu" and not torch.compiler.is_compiling():
+        leaves = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if features.device.type == "cpu" and not leaves:  # others have a fast kernel of their own for it
             return torch.cat([_over_batch(sample, weight, bias) for sample in torch.split(features, 1)])
         return torch.instance_norm(features, weight, bias, None, None, True, 0.0, EPSILON, True)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +23,15 @@ from medunet.data.preprocess import from_outputs, network_shape, normalise, resa
 from medunet.engine.checkpoint import load_weights
 from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError, DataError
+from medunet.inference.backends import Job
+from medunet.inference.forward import Window
+from medunet.inference.runner import How, Runner
 from medunet.inference.window import predict_labels
 from medunet.io.volume import Volume
 from medunet.metrics.measures import dice
 from medunet.metrics.pair import pairs
+
+WEIGHTS = "weights.safetensors"
 
 
 def make_network(plan: Plan, recipe: Recipe) -> nn.Module:
@@ -122,6 +130,13 @@ def mirror_axes(card: Card, recipe: Recipe) -> tuple[int, ...]:
     return tuple(a for a in range(card.dims) if (allowed is None or a in allowed) and a not in fixed)
 
 
+class Segmented(NamedTuple):
+    """Label values of the card (X, Y[, Z]) on a volume's own RAS grid, and how they came about."""
+
+    mask: NDArray[np.uint8]
+    how: How
+
+
 @dataclass(frozen=True)
 class Segmenter:
     """A trained run (one fold, or several whose probabilities are averaged), ready to predict."""
@@ -130,7 +145,9 @@ class Segmenter:
     networks: tuple[nn.Module, ...]
     folds: tuple[int, ...]
     device: torch.device
+    runner: Runner
     mirror: bool = False  # average over mirrored copies
+    budget_seconds: float | None = None  # for a volume; the overlap of windows follows from it
 
     @classmethod
     def load(
@@ -140,10 +157,15 @@ class Segmenter:
         device: str | None = None,
         folds: Sequence[int] | None = None,
         mirror: bool | None = None,
+        backend: str = "auto",
+        budget_seconds: float | None = None,
     ) -> Segmenter:
-        """Load the weights of a run; ConfigError if it has none. `mirror`: default as the recipe says."""
+        """Load the weights of a run; ConfigError if it has none. `mirror`: default as the recipe says.
+
+        backend: a name of `inference.backends`, or `auto` for the fastest one here.
+        """
         wanted = run.trained if folds is None else tuple(folds)
-        missing = [f for f in wanted if not (run.fold(f) / "weights.safetensors").is_file()]
+        missing = [f for f in wanted if not (run.fold(f) / WEIGHTS).is_file()]
         if not wanted or missing:
             raise ConfigError(
                 f"{run.path}: no trained weights for fold {', '.join(map(str, missing)) or '0'}; "
@@ -152,21 +174,34 @@ class Segmenter:
             )
         place = pick_device(device)
         networks = tuple(cls._network(run, fold).to(place) for fold in wanted)
-        return cls(run, networks, wanted, place, run.recipe.inference.mirror if mirror is None else mirror)
+        jobs = [_job(run, fold, network, place) for fold, network in zip(wanted, networks, strict=True)]
+        runner = Runner(networks, jobs, backend)
+        mirror = run.recipe.inference.mirror if mirror is None else mirror
+        return cls(run, networks, wanted, place, runner, mirror, budget_seconds)
 
     @staticmethod
     def _network(run: RunFolder, fold: int) -> nn.Module:
         network = make_network(run.plan, run.recipe)
-        path = run.fold(fold) / "weights.safetensors"
+        path = run.fold(fold) / WEIGHTS
         try:
             network.load_state_dict(load_weights(path))
         except RuntimeError as error:
             raise DataError(f"{path}: the weights do not fit the run's config: {error}") from None
         return network.eval()
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What a report on many volumes says about how they were predicted."""
+        return self.runner.told
+
     def predict(self, volume: Volume) -> NDArray[np.uint8]:
         """Return label values of the card (X, Y[, Z]) on the volume's own RAS grid."""
-        plan, card = self.run.plan, self.run.card
+        return self.segment(volume).mask
+
+    def segment(self, volume: Volume) -> Segmented:
+        """Return the mask of a volume and how it was made; DataError if the run is not for such images."""
+        begun = time.monotonic()
+        plan, card, recipe = self.run.plan, self.run.card, self.run.recipe
         if len(volume.shape) != plan.dims or len(volume.array) != plan.channels:
             raise DataError(
                 f"{volume.path}: found {len(volume.array)} channel(s) of shape {volume.shape}; "
@@ -175,14 +210,31 @@ class Segmenter:
             )
         shape = network_shape(volume.shape, volume.spacing_mm, plan)
         image = normalise(resample_image(volume.array, shape, volume.spacing_mm), plan)
-        recipe = self.run.recipe
-        found = predict_outputs(
-            self.networks,
-            torch.from_numpy(image),
-            plan,
-            recipe,
-            volume.shape,
-            self.device,
+        window = Window(
+            self.networks[0].snap(plan.patch_voxels),  # type: ignore[operator]
+            recipe.inference.overlap,
             mirror_axes(card, recipe) if self.mirror else (),
+            recipe.inference.batch_size,
+            recipe.training.precision,
+            self.device,
         )
-        return from_outputs(found, card)
+        left = None if self.budget_seconds is None else self.budget_seconds - (time.monotonic() - begun)
+        labels, how = self.runner.labels(torch.from_numpy(image), window, volume.shape, left)
+        return Segmented(from_outputs(np.asarray(labels.numpy(), np.uint8), card), how)
+
+
+def _job(run: RunFolder, fold: int, network: nn.Module, device: torch.device) -> Job:
+    """Return what a fold's network will be run on; what is converted lies beside its weights."""
+    patch: Sequence[int] = network.snap(run.plan.patch_voxels)  # type: ignore[operator]
+    margin: Sequence[int] = network.margin  # type: ignore[assignment]
+    weights = hashlib.sha256((run.fold(fold) / WEIGHTS).read_bytes()).hexdigest()
+    facts = (weights, run.plan.model_dump_json(), run.recipe.network.model_dump_json())
+    return Job(
+        seen_voxels=tuple(size + 2 * lost for size, lost in zip(patch, margin, strict=True)),
+        channels=run.plan.channels,
+        batch_size=run.recipe.inference.batch_size,
+        precision=run.recipe.training.precision,
+        device=device,
+        cache=run.fold(fold) / "converted",
+        identity=hashlib.sha256(repr(facts).encode()).hexdigest(),
+    )

@@ -21,12 +21,12 @@ from medunet.workflows.held_out import Choice, held_out
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import say
 from medunet.workflows.report import write_report
-from medunet.workflows.scoring import Evaluation, Predict, evaluate_masks, joined, write_cases
+from medunet.workflows.scoring import Evaluation, evaluate_masks, joined, write_cases
 
 __all__ = ["evaluate", "evaluate_masks", "write_evaluation"]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the one entrance; everything after the run is a keyword
     run: RunFolder,
     *,
     data: Path | None = None,
@@ -35,11 +35,13 @@ def evaluate(
     device: str | None = None,
     card: Card | None = None,
     save_masks: bool = False,
+    backend: str = "torch",
 ) -> dict[str, Any]:
     """Return the scores of a run on held-out cases; they also lie in RUN/fold_K/evaluation or `out`.
 
     data: another folder of labelled cases, laid out as `card` says (default: the training card).
     fold: default all trained folds. The caller fails the command if `failed` is not empty.
+    backend: torch unless another is asked for: a reported number must not depend on what is installed.
     ConfigError, DataError: nothing can be scored.
     """
     folds = _folds(run, fold)
@@ -49,11 +51,12 @@ def evaluate(
     folder = out or (run.fold(folds[0]) if len(folds) == 1 else run.path) / "evaluation"
     _check_writable(folder)
     masks = folder / "masks" if save_masks else None
-    parts = [
-        evaluate_masks(_predictor(run, batch.folds, device), batch.cases, card or run.card, save_masks=masks)
-        for batch in choice.batches
-        if batch.cases
-    ]
+    parts, how = [], []
+    for batch in choice.batches:
+        if batch.cases:
+            segmenter = _load(run, batch.folds, device, backend)
+            parts.append(evaluate_masks(segmenter.predict, batch.cases, card or run.card, save_masks=masks))
+            how.append(segmenter.told)
     evaluation = (
         joined(parts, choice.failed) if parts else Evaluation(card or run.card, (), choice.failed, 0.0)
     )
@@ -64,7 +67,8 @@ def evaluate(
         "folds": list(folds),
         "data": str(data or run.origin["data"]),
         "out": str(folder),
-        "command": _command(run, data, fold, out, card),
+        "backends": how,
+        "command": _command(run, data, fold, out, card, backend),
         "versions": versions(),
     }
     write_evaluation(folder, result, evaluation, run)
@@ -138,14 +142,27 @@ def _check_writable(folder: Path) -> None:
         ) from None
 
 
-def _predictor(run: RunFolder, folds: Sequence[int], device: str | None) -> Predict:
+def _load(run: RunFolder, folds: Sequence[int], device: str | None, backend: str) -> Any:
     from medunet.tasks.segment import Segmenter  # torch is loaded only when a network has to run
 
-    return Segmenter.load(run, device=device, folds=folds).predict
+    return Segmenter.load(run, device=device, folds=folds, backend=backend)
 
 
-def _command(run: RunFolder, data: Path | None, fold: int | None, out: Path | None, card: Card | None) -> str:
+def _command(
+    run: RunFolder,
+    data: Path | None,
+    fold: int | None,
+    out: Path | None,
+    card: Card | None,
+    backend: str,
+) -> str:
     words = ["medunet", "evaluate", str(run.path)]
-    for option, value in (("--data", data), ("--card", card and card.name), ("--fold", fold), ("--out", out)):
+    for option, value in (
+        ("--data", data),
+        ("--card", card and card.name),
+        ("--fold", fold),
+        ("--out", out),
+        ("--backend", None if backend == "torch" else backend),
+    ):
         words += [] if value is None else [option, str(value)]
     return shlex.join(words)

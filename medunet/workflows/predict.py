@@ -7,16 +7,18 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
+from medunet.config.budget import parse_seconds
 from medunet.config.run import RunFolder
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.geometry import voxel_volume_ml
+from medunet.io.dicom_geometry import Irregular
 from medunet.io.find import ENDINGS
 from medunet.io.read import Source, content_hash, find_images, read_image
 from medunet.io.volume import Volume
@@ -51,6 +53,7 @@ class Prediction:
     out: Path
     ending: str | None  # of the masks; default: .nii.gz for volumes, .png for 2D images
     overwrite: bool
+    irregular: Irregular
 
     @cached_property
     def model(self) -> dict[str, Any]:
@@ -64,7 +67,8 @@ class Prediction:
         begun = time.monotonic()
         run = self.segmenter.run
         files = scan.parts[0] if len(scan.parts) == 1 else [part.path for part in scan.parts]
-        volume = read_image(files, channels=run.plan.channels, pixel_mm=run.card.pixel_mm)
+        how_read: dict[str, Any] = {"channels": run.plan.channels, "pixel_mm": run.card.pixel_mm}
+        volume = read_image(files, **how_read, irregular=self.irregular)
         mask_path = self.out / f"{scan.name}.{self._ending(volume)}"
         report_path = self.out / f"{scan.name}.report.json"
         if mask_path.resolve() in self.inputs:
@@ -74,13 +78,14 @@ class Prediction:
                 f"{mask_path}: is there already; it may have been corrected. "
                 "Give --overwrite, or another --out."
             )
-        mask = self.segmenter.predict(volume)
+        mask, how = self.segmenter.segment(volume)
         write_mask(mask_path, mask, volume)
         report = {
             "image": scan.name,
             "mask": mask_path.name,
             "input_sha256": [content_hash(part) for part in scan.parts],
             "model": self.model,
+            "how": {**asdict(how), "notes": list(how.notes)},
             "versions": versions(),
             "seconds": round(time.monotonic() - begun, 3),
             **_measured(volume, mask, run),
@@ -88,7 +93,7 @@ class Prediction:
         }
         with write_atomic(report_path) as temporary:
             temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
-        for warning in volume.warnings:
+        for warning in (*volume.warnings, *how.notes):
             say(f"{scan.name}: {warning}")
         return report
 
@@ -106,13 +111,18 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
     ending: str | None = None,
     overwrite: bool = False,
     mirror: bool | None = None,
+    backend: str = "auto",
+    budget: str | None = None,
+    irregular: str = "error",
 ) -> dict[str, Any]:
     """Predict files and folders; return {"done": [report], "failed": [{image, reason}], "skipped": [...]}.
 
     Masks have the input's grid and orientation and the smallest unsigned type that holds the labels.
+    backend: as `Segmenter.load` takes it. budget: the time for an image, such as 60s. irregular: what
+    becomes of tilted and unevenly spaced DICOM slices, see `io.read.read_image`.
     """
-    if ending is not None and ending not in FORMATS:
-        raise ConfigError(f"--format {ending}: expected one of {', '.join(FORMATS)}.")
+    _check_words(ending, irregular)
+    seconds = None if budget is None else parse_seconds(budget)
     if missing := [str(path) for path in inputs if not path.exists()]:
         raise ConfigError(f"{', '.join(missing)}: no such file or folder. Give images, or folders of images.")
     _check_out(inputs, out)
@@ -124,9 +134,11 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
         say(f"skipped: {entry['reason']}")
     done: list[dict[str, Any]] = []
     if scans := _scans(sources, run.plan.channels):
-        segmenter = Segmenter.load(run, device=device, folds=folds, mirror=mirror)
+        segmenter = Segmenter.load(
+            run, device=device, folds=folds, mirror=mirror, backend=backend, budget_seconds=seconds
+        )
         files = frozenset(file.resolve() for source in sources for file in source.files)
-        work = Prediction(segmenter, files, out, ending, overwrite)
+        work = Prediction(segmenter, files, out, ending, overwrite, cast("Irregular", irregular))
         with progress("Predicting", len(scans)) as bar:
             for scan in scans:
                 bar.note(scan.name)
@@ -146,6 +158,12 @@ def predict(  # noqa: PLR0913 - the one entrance; everything after the folder is
     with write_atomic(out / "predictions.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def _check_words(ending: str | None, irregular: str) -> None:
+    for option, word, known in (("format", ending, FORMATS), ("irregular", irregular, get_args(Irregular))):
+        if word is not None and word not in known:
+            raise ConfigError(f"--{option} {word}: expected one of {', '.join(known)}.")
 
 
 def _check_out(inputs: Sequence[Path], out: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medunet.config.plan import ChannelStatistics, Plan
 from medunet.data.preprocess import (
@@ -104,3 +105,15 @@ def test_statistics_match_numpy():
 def test_a_wrong_unit_is_an_error_before_memory_is_asked_for():
     with pytest.raises(DataError, match=r"20 x 20 x 20 voxels with edges of 1000 x 1000 x 1000 mm"):
         network_shape((20, 20, 20), (1000.0, 1000.0, 1000.0), plan())
+
+
+@pytest.mark.parametrize(
+    ("shape", "out"), [((20, 31, 17), (41, 20, 17)), ((9, 1, 30), (9, 4, 11)), ((40, 50), (80, 31))]
+)
+def test_cubic_resampling_is_that_of_scipy(shape: tuple[int, ...], out: tuple[int, ...]):
+    image = np.random.default_rng(0).normal(0, 100, (2, *shape)).astype(np.float32)
+    factors = [n / m for n, m in zip(out, shape, strict=True)]
+    expected = [ndimage.zoom(one, factors, order=3, mode="nearest", grid_mode=True) for one in image]
+    found = resample_image(image, out, (1.0,) * len(shape))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=2e-3)

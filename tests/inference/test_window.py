@@ -17,10 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from medunet import models
 from medunet.errors import DataError
 from medunet.geometry import voxel_to_mm, with_spacing
-from medunet.inference import rows, tiles
+from medunet.inference import rows, sums, tiles, window
 from medunet.inference.rows import LabelRows
-from medunet.inference.tiles import cut, gaussian, mirrored, product, starts
-from medunet.inference.window import Window, predict_labels, stream
+from medunet.inference.sums import sums_type
+from medunet.inference.tiles import Tiling, cut, gaussian, mirrored, product, starts
+from medunet.inference.window import Window, predict_labels, stream, streaming_axis
 
 
 class Reach(nn.Module):
@@ -290,6 +291,57 @@ def test_memory_does_not_grow_with_the_length_of_the_scan(monkeypatch: pytest.Mo
         return largest.numel
 
     assert peak(400) == peak(40)
+
+
+@pytest.mark.parametrize("axes", [(), (0, 2)])
+def test_the_streaming_axis_changes_nothing(monkeypatch: pytest.MonkeyPatch, axes: tuple[int, ...]) -> None:
+    shape, patch, out_shape = (18, 13, 40), (8, 6, 7), (20, 30, 33)
+    assert streaming_axis(shape, patch) == 0  # small
+
+    def found() -> Tensor:
+        return predict_labels(
+            [Reach(3)], image_of(*shape), patch_voxels=patch, out_shape=out_shape, mirror_axes=axes,
+            precision="fp32",
+        )  # fmt: skip
+
+    expected = found()
+    monkeypatch.setattr(window, "LARGE", 0)
+    assert streaming_axis(shape, patch) == 2
+    assert streaming_axis((40, 13, 18), (7, 6, 8)) == 0
+    assert agreement(found(), expected) > 0.9999
+
+
+def test_a_margin_turns_with_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Unpadded()
+    network.margin = (1, 1)
+    expected = predict_labels([network], image_of(9, 30, channels=1), patch_voxels=(8, 4), out_shape=(9, 30))
+    monkeypatch.setattr(window, "LARGE", 0)
+    found = predict_labels([network], image_of(9, 30, channels=1), patch_voxels=(8, 4), out_shape=(9, 30))
+    assert streaming_axis((9, 30), (8, 4)) == 1
+    assert torch.equal(found, expected)
+
+
+def test_large_sums_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = Reach(3), image_of(18, 13, 11)
+
+    def found() -> Tensor:
+        return predict_labels(
+            [network], image, patch_voxels=(8, 8, 8), out_shape=(30, 20, 15), precision="fp32"
+        )
+
+    assert sums_type(105, (128, 256, 256)) == torch.float16
+    assert sums_type(3, (128, 256, 256)) == torch.float32
+    exact = found()
+    monkeypatch.setattr(sums, "EXACT_BYTES", 0)
+    assert agreement(found(), exact) > 0.999
+
+
+def test_the_shares_of_all_windows_add_up_to_one() -> None:
+    tiling = Tiling((13, 9), (8, 4), 0.5)
+    total = torch.zeros(tiling.padded)
+    for x, y in itertools.product(*tiling.grid):
+        total[x : x + 8, y : y + 4] += tiling.share((x, y))
+    torch.testing.assert_close(total, torch.ones(tiling.padded))
 
 
 def test_windows_cover_evenly_and_overlap_enough() -> None:

@@ -7,8 +7,9 @@ import pydicom
 import pytest
 
 from medunet.errors import DataError
-from medunet.io.dicom import read_layout
+from medunet.io.dicom import sources_of
 from medunet.io.dicom_reference import ScanReference
+from medunet.io.formats import layout_of
 from medunet.io.volume import Grid
 from tests.io.scans import NAME, write_enhanced, write_scan
 
@@ -21,7 +22,8 @@ def test_images_are_matched_by_position_not_by_name(tmp_path: Path) -> None:
     assert [image.frame for image in reference.images] == [0] * 6
     assert reference.warnings == ()
     assert reference.voxel_ml == pytest.approx(0.7 * 0.9 * 2.5 / 1000)
-    assert ScanReference.of(scan.files, read_layout(scan.files).grid).images == reference.images
+    (source,), _ = sources_of(scan.files)
+    assert ScanReference.of(scan.files, layout_of(source).grid).images == reference.images
 
 
 def test_frames_of_an_enhanced_file_are_counted_from_one(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from medunet.errors import DataError
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.facts import facts_of, identify
 from medunet.io.find import Source
+from medunet.io.formats import source_of
 from medunet.io.write import write_image
 from tests.phantoms import RAS_1MM, two_balls
 
@@ -24,7 +25,7 @@ def series(folder: Path, affine: np.ndarray = RAS_1MM, seed: int = 0, **tags: ob
         for keyword, value in tags.items():
             setattr(dataset, keyword, value)
         dataset.save_as(file)
-    return Source(folder, files, "s")
+    return source_of(folder)
 
 
 def test_facts_of_a_series(tmp_path: Path):

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,11 +93,11 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Perfect networks in place of trained ones; returns which folds were loaded."""
     loaded: list[tuple[int, ...]] = []
 
-    def load(run: RunFolder, folds: Sequence[int], device: str | None):
+    def load(run: RunFolder, folds: Sequence[int], device: str | None, backend: str):
         loaded.append(tuple(folds))
-        return perfect
+        return SimpleNamespace(predict=perfect, told={"backend": backend})
 
-    monkeypatch.setattr(work, "_predictor", load)
+    monkeypatch.setattr(work, "_load", load)
     return loaded
 
 
@@ -108,6 +109,8 @@ def lines(path: Path) -> list[dict[str, str]]:
 def test_a_fold_is_scored_on_its_own_validation_cases(run: RunFolder, networks: list) -> None:
     result = evaluate(run, fold=0)
     assert networks == [(0,)]
+    assert result["backends"] == [{"backend": "torch"}]
+    assert "--backend" not in result["command"]
     folder = run.fold(0) / "evaluation"
     assert {line["case"] for line in lines(folder / "cases.csv")} == set(CASES[:4])
     assert (result["cases"], result["patients"]) == (4, 2)

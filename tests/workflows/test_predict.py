@@ -14,11 +14,12 @@ from medunet.config.load import write_yaml
 from medunet.config.run import RunFolder
 from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
+from medunet.inference.backends import names
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.find import Source
 from medunet.io.volume import Volume
 from medunet.io.write import write_image
-from medunet.tasks.segment import Segmenter, make_network
+from medunet.tasks.segment import Segmented, Segmenter, make_network
 from medunet.workflows.predict import _scans, predict
 from medunet.workflows.served import load
 from tests.data.test_preprocess import plan
@@ -84,6 +85,21 @@ def test_reports_say_what_went_in_and_what_came_out(tmp_path: Path, run: RunFold
     assert [len(one) for one in report["input_sha256"]] == [64]
     assert len(report["model"]["weights_sha256"]["0"]) == 64
     assert report["versions"]["torch"] == torch.__version__
+    assert report["how"]["overlap"] == 0.5
+    assert report["how"]["backend"] in names()
+
+
+def test_the_backend_and_the_budget_are_as_asked(
+    tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
+):
+    write_image(tmp_path / "scan.nii.gz", two_balls(0)[0], RAS_1MM)
+    asked = {"device": "cpu", "backend": "torch", "budget": "0.001s"}
+    how = predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", **asked)["done"][0]["how"]
+    assert (how["backend"], how["agreement"], how["overlap"]) == ("torch", None, 0.1)
+    assert "0 s are too few" in capsys.readouterr().err
+    assert "0 s are too few" in how["notes"][0]
+    with pytest.raises(ConfigError, match="--backend onnx: expected auto"):
+        predict(run, [tmp_path / "scan.nii.gz"], tmp_path / "out", backend="onnx", overwrite=True)
 
 
 def test_a_dicom_series_is_segmented_on_its_own_grid(tmp_path: Path, run: RunFolder):
@@ -190,14 +206,14 @@ def test_an_image_that_would_be_huge_on_the_networks_grid_costs_only_itself(tmp_
 def test_a_full_memory_costs_only_its_case(tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch):
     for name in "ab":
         write_image(tmp_path / f"in/{name}.nii.gz", two_balls(0)[0], RAS_1MM)
-    plain = Segmenter.predict
+    plain = Segmenter.segment
 
-    def short(self: Segmenter, volume: Volume) -> np.ndarray:
+    def short(self: Segmenter, volume: Volume) -> Segmented:
         if volume.path.name == "a.nii.gz":
             raise MemoryError
         return plain(self, volume)
 
-    monkeypatch.setattr(Segmenter, "predict", short)
+    monkeypatch.setattr(Segmenter, "segment", short)
     result = predict(run, [tmp_path / "in"], tmp_path / "out", device="cpu")
     assert "the memory is full" in result["failed"][0]["reason"]
     assert [report["image"] for report in result["done"]] == ["b"]

@@ -62,7 +62,7 @@ class UNet2015(nn.Module):
             skips.append(features)
         for level in reversed(range(self.depth)):
             features = functional.relu(self.up[level](features))
-            features = _convolve(self.expand[level], _crop(skips[level], features.shape[2:]), features)
+            features = _convolve(self.expand[level], _crop(skips[level], features), features)
         logits: Tensor = self.head(features)
         return (logits,) if self.training and self.deep_supervision else logits
 
@@ -79,9 +79,9 @@ def _convolve(pair: nn.Module, *parts: Tensor) -> Tensor:
     return functional.relu(second(functional.relu(first(*parts))))
 
 
-def _crop(features: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the central box (N, C, *shape)."""
-    for axis, size in enumerate(shape, 2):
+def _crop(features: Tensor, like: Tensor) -> Tensor:
+    """Return the central box (N, C, *S) of features with the S of another tensor."""
+    for axis, size in enumerate(like.shape[2:], 2):
         features = features.narrow(axis, (features.shape[axis] - size) // 2, size)
     return features
 
