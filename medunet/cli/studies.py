@@ -22,7 +22,8 @@ LedgerOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="A run folder, or models:/NAME@ALIAS of MLflow.")]
 Out = Annotated[Path, typer.Option("--out", help="Where one folder a study is written.")]
-Formats = Annotated[list[str] | None, typer.Option("--format", help="nifti; may be repeated.")]
+FORMATS = "nifti, seg, rtstruct, sr (with seg) or preview; may be repeated. Default: nifti."
+Formats = Annotated[list[str] | None, typer.Option("--format", help=FORMATS)]
 Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold; may be repeated.")]
 Mirror = Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Average over mirrored copies.")]
 Priority = Annotated[int, typer.Option("--priority", help="Higher is worked on sooner.")]

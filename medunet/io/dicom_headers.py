@@ -37,6 +37,7 @@ _TAGS = tags_of(
 _IMAGE_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
 
 
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # SOP classes of secondary captures
 Header = dict[str, Any]  # values by keyword
 
 
@@ -110,6 +111,8 @@ def _check_is_image(header: Header, meta: Dataset) -> None:
     modality = str(header.get("Modality") or "")
     if modality in ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "DOC", "ANN"):
         raise NotAnImageError(f"DICOM {modality}, not a scan")
+    if str(header.get("SOPClassUID") or "").startswith(CAPTURE) and header.get("SamplesPerPixel") == 3:
+        raise NotAnImageError("a picture in colour (secondary capture), not a scan")
     missing = [tag for tag in _IMAGE_TAGS if header.get(tag) in (None, "")]
     if missing:
         kind = str(meta.get("MediaStorageSOPClassUID", UID("")).name or "DICOM file")

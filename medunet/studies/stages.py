@@ -22,8 +22,9 @@ from medunet.studies.model import Model
 from medunet.studies.publish import publish
 from medunet.studies.qc import examine, risk_of
 from medunet.studies.reader import Reader, ReadingDiedError
+from medunet.studies.study import Study
 from medunet.studies.task import Request
-from medunet.studies.writers import Study, Writer
+from medunet.studies.writers import Writer
 
 BYTES_PER_VOXEL = 5  # float32 of each channel, and the mask
 
@@ -122,6 +123,8 @@ def write(loaded: Loaded, mask: NDArray[Any], writers: Mapping[str, Writer]) -> 
         dicom=choice.images[0].dicom,
         card=card,
         model=model.facts,
+        model_sha256=model.sha256,
+        options=f"{request.folds}|{request.mirror}",
         volume_ml=volumes,
         flags=result["flags"],
     )

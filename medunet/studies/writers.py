@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from medunet.config.card import Card
 from medunet.io.volume import Volume
 from medunet.io.write import write_mask
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a writer may want to know besides volume and mask. `series` are the files that were read."""
-
-    name: str  # hashed; the folder of the results
-    identity: str  # hash of study, model and options: what UIDs of results follow from
-    series: tuple[tuple[Path, ...], ...]  # per channel
-    dicom: bool
-    card: Card
-    model: Mapping[str, Any]
-    volume_ml: Mapping[str, float]  # per label name
-    flags: Sequence[Mapping[str, Any]]
+from medunet.studies import dicom_results
+from medunet.studies.study import Study
 
 
 class Writer(Protocol):
@@ -43,4 +29,10 @@ def write_nifti(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) 
     return [path]
 
 
-WRITERS: dict[str, Writer] = {"nifti": write_nifti}
+WRITERS: dict[str, Writer] = {
+    "nifti": write_nifti,
+    "seg": dicom_results.segmentation,
+    "rtstruct": dicom_results.structures,
+    "sr": dicom_results.report,
+    "preview": dicom_results.preview,
+}
