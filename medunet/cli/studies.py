@@ -40,7 +40,10 @@ WorkSet = Annotated[
 
 @app.command()
 def add(  # noqa: PLR0913  one parameter an option
-    paths: Annotated[list[Path], typer.Argument(help="Scans, DICOM folders, or folders of them.")],
+    places: Annotated[
+        list[str],
+        typer.Argument(help="Scans, DICOM folders, folders of them, or a PACS address."),
+    ],
     model: ModelOption,
     out: Out,
     formats: Formats = None,
@@ -53,12 +56,14 @@ def add(  # noqa: PLR0913  one parameter an option
     json_file: Json = None,
 ) -> None:
     """Queue studies for a model; the same study, model and options are queued once."""
+    from medunet.workflows import archive
     from medunet.workflows import studies as work
 
     order = _order(model, out, formats, fold, mirror, priority, workspace)
     limits = _settings(settings, ledger, workspace).read_limits
-    result = work.add(_ledger(ledger, workspace), paths, order, limits)
-    finish(result, json_file, failed=bool(result["refused"]), show=True)
+    paths, not_fetched = archive.gather(places, workspace)
+    result = work.add(_ledger(ledger, workspace), paths, order, limits) | {"not_fetched": not_fetched}
+    finish(result, json_file, failed=bool(result["refused"] or not_fetched), show=True)
 
 
 @app.command()
@@ -83,7 +88,7 @@ def run(  # noqa: PLR0913  one parameter an option
 
 @app.command()
 def watch(  # noqa: PLR0913  one parameter an option
-    folder: Annotated[Path, typer.Argument(help="A folder that scans are put into.")],
+    place: Annotated[str, typer.Argument(help="A folder that scans are put into, or a PACS address.")],
     model: ModelOption,
     out: Out,
     stable: Annotated[
@@ -102,17 +107,14 @@ def watch(  # noqa: PLR0913  one parameter an option
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
-    """Queue and work on whatever is put into a folder, until Ctrl-C or SIGTERM."""
-    from medunet.studies.watch import FolderChanges
+    """Queue and work on whatever comes into a folder or a PACS, until Ctrl-C or SIGTERM."""
     from medunet.workflows import studies as work
 
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder.")
     order = _order(model, out, formats, fold, mirror, priority, workspace)
     how = _settings(settings, ledger, workspace, device)
     result = work.watch(
         _ledger(ledger, workspace),
-        FolderChanges(folder, stable, [out]),
+        _changes(place, stable, out, workspace),
         order,
         how,
         engine=engine,
@@ -120,6 +122,19 @@ def watch(  # noqa: PLR0913  one parameter an option
         options=_pairs(engine_set),
     )
     finish(result, json_file, show=True)
+
+
+@app.command()
+def push(
+    out: Annotated[Path, typer.Argument(help="The folder of results that `studies run` wrote.")],
+    address: Annotated[str, typer.Argument(help="A PACS address, as in docs/pacs.md.")],
+    json_file: Json = None,
+) -> None:
+    """Send DICOM results to a PACS; sending again repeats nothing."""
+    from medunet.workflows import archive
+
+    result = archive.push(out, address)
+    finish(result, json_file, failed=bool(result["failed"]), show=True)
 
 
 @app.command()
@@ -219,3 +234,15 @@ def _pairs(settings: list[str] | None) -> dict[str, Any]:
 
     found: dict[str, Any] = with_settings({}, settings or [])
     return found
+
+
+def _changes(place: str, stable_s: float, out: Path, workspace: Path) -> Any:
+    from medunet.io.pacs import is_address
+    from medunet.studies.watch import FolderChanges
+    from medunet.workflows import archive
+
+    if is_address(place):
+        return archive.watched(place, workspace)
+    if not Path(place).is_dir():
+        raise ConfigError(f"{place}: no such folder, and no PACS address.")
+    return FolderChanges(Path(place), stable_s, [out])

@@ -144,13 +144,14 @@ def watch(
 
 def look(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits) -> int:
     """Queue what is new in a source; the cursor moves only after that. Return how many studies it was."""
-    cursor, groups = changes.since(ledger.cursor(changes.name))
+    known = ledger.cursor(changes.name)
+    cursor, groups = changes.since(known)
     added = 0
     for paths in groups:
         told = add(ledger, paths, order, limits, quiet=True)
         added += told["added"]
         say(f"queued {told['added']} of {told['studies']} studies")
-    if groups:
+    if cursor != known:
         ledger.set_cursor(changes.name, cursor)
     return added
 
