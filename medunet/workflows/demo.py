@@ -1,4 +1,4 @@
-"""demo: the main job end to end on data that needs no download: train, score beside a baseline, predict."""
+"""demo: the main job end to end on data that needs no download: train, score beside a baseline, a batch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from medunet.config.run import RunFolder
 from medunet.data.baselines import learn_windows, otsu
 from medunet.data.cases import Case, find_cases
 from medunet.data.fingerprint import read_pair
+from medunet.studies.ledger import Ledger
+from medunet.studies.model import Model
+from medunet.studies.settings import WorkSettings
+from medunet.workflows import studies
 from medunet.workflows.demo_data import write_phantoms, write_stardist
 from medunet.workflows.evaluate import evaluate
-from medunet.workflows.predict import predict
 from medunet.workflows.progress import console, progress, say
 from medunet.workflows.scoring import Predict, evaluate_masks
+from medunet.workflows.studies import Order
 from medunet.workflows.train import train
 
+ORTHANC = "orthanc+http://127.0.0.1:8042"  # where an Orthanc of one's own listens
 MINUTES = 5.5  # of training; with everything else below ten minutes on two cores
 NUCLEI_SHARE = 0.27  # of the training time
 PATIENTS = 24
@@ -78,10 +83,11 @@ def demo(
     left = minutes * (1 - NUCLEI_SHARE)
     parts.append(_part("Abdomen CT, 3D", "phantom_ct", "HU windows", PHANTOM_NOTE, data, left))
     results = [_run(part, workspace, settings) for part in parts]
-    masks = _predict_one(results[-1], workspace)
+    batch = _batch(results[-1], workspace)
     commands = _commands(results, workspace)
-    _tell(results, masks, commands, time.monotonic() - begun)
-    return {"parts": results, "seconds": round(time.monotonic() - begun, 1), "commands": commands}
+    _tell(results, workspace / "masks", commands, time.monotonic() - begun)
+    seconds = round(time.monotonic() - begun, 1)
+    return {"parts": results, "studies": batch, "seconds": seconds, "commands": commands}
 
 
 def _part(title: str, recipe: str, baseline: str, note: str, data: Path, minutes: float) -> Part:
@@ -127,11 +133,19 @@ def _baseline(card: Card, training: Sequence[Case]) -> Predict:
     return lambda volume: windows(volume.array, volume.spacing_mm)
 
 
-def _predict_one(result: dict[str, Any], workspace: Path) -> Path:
-    """Predict one held-out patient from its DICOM series, as a user would; return the folder."""
-    out = workspace / "masks"
-    predict(RunFolder.open(Path(result["run"])), [Path(result["held_out"][0])], out, overwrite=True)
-    return out
+def _batch(result: dict[str, Any], workspace: Path) -> dict[str, Any]:
+    """Segment the held-out patients' DICOM studies as a department would; return what became of them."""
+    say("\nBatch inference on the DICOM studies of the held-out patients: NIfTI, DICOM SEG and SR")
+    folder = workspace / "studies"
+    settings = WorkSettings(ledger=str(folder / "ledger.db"), logs=str(folder / "logs"))
+    order = Order(Model.open(Path(result["run"])), workspace / "masks", ("nifti", "seg", "sr"))
+    ledger = Ledger(settings.ledger)
+    try:
+        scans = [Path(path) for path in result["held_out"]]
+        studies.add(ledger, scans, order, settings.read_limits, quiet=True)
+        return studies.run(ledger, settings, "local", 1, {}) | {"counts": ledger.counts()}
+    finally:
+        ledger.close()
 
 
 def _commands(results: Sequence[dict[str, Any]], workspace: Path) -> list[str]:
@@ -139,10 +153,13 @@ def _commands(results: Sequence[dict[str, Any]], workspace: Path) -> list[str]:
     last = results[-1]
     store = f"sqlite:///{workspace / 'mlflow' / 'mlflow.db'}"
     image, masks = _near(Path(last["held_out"][0])), _near(workspace / "masks")
+    here = ["--workspace", _near(workspace)]
     lines = [
         ["mlflow", "ui", "--backend-store-uri", store],
         ["medunet", "evaluate", _near(Path(last["run"])), "--fold", "0"],
-        ["medunet", "predict", _near(Path(last["run"])), image, "--out", masks, "--overwrite"],
+        ["medunet", "predict", _near(Path(last["run"])), image, "--out", f"{masks}-once"],
+        ["medunet", "studies", "report", *here],
+        ["medunet", "studies", "push", masks, ORTHANC],
     ]
     return [shlex.join([_program(name), *words]) for name, *words in lines]
 

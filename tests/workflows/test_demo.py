@@ -45,17 +45,22 @@ def test_the_simulated_part_runs_end_to_end_without_the_example_image(
     assert set(network["labels"]) == {"liver", "spleen", "kidney_left", "kidney_right", "vessels"}
     assert 0.05 < baseline["mean_dice"] < 0.6
     assert Path(part["report"]).is_file()
-    (mask,) = (tmp_path / "masks").glob("*.nii.gz")
-    held_out = Path(part["held_out"][0]).name
-    truth = read_mask(tmp_path / "data" / "phantom_ct" / "masks" / f"{held_out}.nii.gz", labels=range(1, 6))
-    found = read_mask(mask, labels=range(1, 6))
-    assert found.shape == truth.shape
-    assert np.allclose(found.affine, truth.affine, atol=1e-4)
+    assert result["studies"]["counts"] == {"done": 2}
+    masks = sorted((tmp_path / "masks").glob("*/mask.nii.gz"))
+    assert len(masks) == 2
+    assert all((mask.parent / "sr.dcm").is_file() for mask in masks)
+    truths = [
+        read_mask(tmp_path / "data/phantom_ct/masks" / f"{Path(scan).name}.nii.gz", labels=range(1, 6))
+        for scan in part["held_out"]
+    ]
+    found = [read_mask(mask, labels=range(1, 6)) for mask in masks]
+    assert sorted(mask.shape for mask in found) == sorted(truth.shape for truth in truths)
     told = capsys.readouterr().err
     assert "simulated, no person was scanned" in told
     assert "pip install --no-deps stardist" in told
     assert "HU windows" in told
     assert "mlflow ui" in told
+    assert "studies push" in told
 
     again = demo(tmp_path, minutes=0.05, patients=8, settings=SHORT)
     assert again["parts"][0]["methods"]["network (unet)"]["mean_dice"] == network["mean_dice"]
@@ -91,9 +96,9 @@ def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "my demo"
     result = {"run": str(place / "runs" / "x"), "held_out": [str(place / "data" / "patient_001")]}
-    mlflow, evaluate, predict = module._commands([result], place)
+    mlflow, evaluate, predict, report, push = module._commands([result], place)
     assert mlflow.endswith(f"'sqlite:///{place}/mlflow/mlflow.db'")
     assert evaluate.endswith("evaluate 'my demo/runs/x' --fold 0")
-    assert predict.endswith(
-        "predict 'my demo/runs/x' 'my demo/data/patient_001' --out 'my demo/masks' --overwrite"
-    )
+    assert predict.endswith("predict 'my demo/runs/x' 'my demo/data/patient_001' --out 'my demo/masks-once'")
+    assert report.endswith("studies report --workspace 'my demo'")
+    assert push.endswith("studies push 'my demo/masks' orthanc+http://127.0.0.1:8042")
