@@ -85,11 +85,27 @@ def _names(dataset: Dataset) -> dict[int, str]:
 
 def _pieces(path: Path, dataset: Dataset, lattice: Lattice) -> Iterator[Piece]:
     try:
-        for frame, pixels in enumerate(iter_pixels(dataset, raw=True)):
+        for frame, pixels in enumerate(_frames(dataset)):
             numbers = _numbers(dataset, frame, np.asarray(pixels))
             yield on_lattice(path, plane_of(dataset, frame), numbers, lattice)
     except (*PARSE_ERRORS, RuntimeError) as error:
         raise _damaged(path, error) from error
+
+
+def _frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
+    """Yield the pixels (rows, columns) of each frame.
+
+    Single bits follow each other over the borders of bytes and frames (PS3.5 8.1.1); pydicom 3.0.2 fails on
+    some frames whose number of pixels is no multiple of 8.
+    """
+    if int(dataset.BitsAllocated) != 1 or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        yield from iter_pixels(dataset, raw=True)
+        return
+    shape = int(dataset.Rows), int(dataset.Columns)
+    stored, size = np.frombuffer(dataset.PixelData, np.uint8), shape[0] * shape[1]
+    for first in range(0, int(dataset.NumberOfFrames) * size, size):
+        bits = np.unpackbits(stored[first // 8 : (first + size + 7) // 8], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(shape)
 
 
 def _numbers(dataset: Dataset, frame: int, pixels: NDArray[Any]) -> NDArray[Any]:

@@ -135,3 +135,16 @@ def test_what_is_no_mask_is_refused_and_nothing_is_left(
         )
     assert NAME not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("matrix", [(23, 37), (31, 69), (91, 69), (13, 29)])
+def test_frames_that_begin_within_a_byte_come_back(matrix: tuple[int, int], tmp_path: Path) -> None:
+    """Single bits are packed over the borders of frames; 38 frames begin at every place within a byte."""
+    scan = write_scan(tmp_path / "odd", (*matrix, 20))
+    mask = np.random.default_rng(0).integers(0, 3, scan.grid.shape).astype(np.uint8)
+    labels = {value: LABELS[value] for value in (1, 2)}
+    segments = write_seg(tmp_path / "seg.dcm", mask, scan.reference, labels, MAKER, "binary")
+    back = label_map(
+        read_seg(tmp_path / "seg.dcm", scan.grid), mask.shape, {n: v for v, n in segments.numbers.items()}
+    )
+    assert np.array_equal(back, mask)
