@@ -155,8 +155,10 @@ def _by_repeats(
 ) -> Iterator[tuple[str, list[Slice], tuple[str, ...]]]:
     """Yield name, images and remarks of each volume of one grid."""
     planes, said = group
-    fold = max(len(same) for same in position_groups(planes))
-    if fold == 1 or planes[0].position_mm is None:
+    places = position_groups(planes)
+    fold = max(len(same) for same in places)
+    # all in one place is no stack, whatever their headers say: a broken export, or a film of one slice
+    if fold == 1 or len(places) == 1 or planes[0].position_mm is None:
         yield "", planes, tuple(said)
         return
     marks = marks_of(planes)

@@ -298,6 +298,15 @@ REFUSED: dict[str, tuple[Case, str]] = {  # the reason
     "last file cut in its header": (cut(7, lambda size: 700), "may lack a slice"),
     "one slice of another matrix": (one_slice(shape=(9, 10)), "differ in size"),
     "one slice of another pixel spacing": (one_slice(spacing_mm=(1.5, 0.9)), "differ in pixel spacing"),
+    "all at one position": (
+        edited(
+            lambda d, i: (
+                setattr(d, "ImagePositionPatient", [0, 0, 0]),
+                setattr(d, "ContentTime", f"1{i:05d}"),
+            )
+        ),
+        "8 different images",
+    ),
     "mosaic": (setting(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "mosaic"),
     "frames with a gap": (frames([(0, i) for i in range(8)], Series(heights=GAP)), "not evenly spaced"),
     "a position that is no number": (setting(ImagePositionPatient=["nan", "0", "0"]), "."),
