@@ -23,6 +23,7 @@ Irregular = Literal["error", "resample", "longest"]
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME_PLACE_MM = 0.01
 AT_ONE_HEIGHT = 64  # places beside each other that are told apart; more are no stack
+RESAMPLE = "have it resampled: medunet predict --irregular resample"
 UNEVEN_MM = 0.05  # a gap may differ from the median by this, or by UNEVEN_SHARE of it
 UNEVEN_SHARE = 0.05
 COSINE = 1e-3  # of row and column directions: unit length, right angle
@@ -89,7 +90,7 @@ class _UnevenError(DataError):
     """Gaps between slices differ, or slices lie off the line; `found` says how."""
 
     def __init__(self, where: str, found: str) -> None:
-        super().__init__(f"{where}: {found}: export the whole series, or give --irregular resample")
+        super().__init__(f"{where}: {found}: export the whole series, or {RESAMPLE}")
         self.found = found
 
 
@@ -218,6 +219,6 @@ def _tilt(step: NDArray[np.float64], normal: NDArray[np.float64], where: str, an
     if not any_grid:
         raise DataError(
             f"{where}: the slices are tilted by {degrees:.1f} degrees against their stacking direction "
-            f"(gantry tilt, {aside:.2f} mm a slice); give --irregular resample"
+            f"(gantry tilt, {aside:.2f} mm a slice); {RESAMPLE}"
         )
     return [f"tilted by {degrees:.1f} degrees: the grid is sheared"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from medunet.io.pacs.filemeta import FileMeta, read_metas
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.multipart import DicomParts, boundary_of, parts
 from medunet.io.pacs.records import Changes, Limits, PushReport, Query, SeriesFacts, StudyFacts, is_uid
-from medunet.io.pacs.retries import TransientError, retried
+from medunet.io.pacs.retries import TransientError, each_retried, retried
 from medunet.io.pacs.web import Parameters, Web, chunks
 
 PAGE = 500  # answers asked for at once
@@ -102,15 +103,7 @@ class DicomWebPacs:
         landing = Landing(folder, self._limits)
         wanted = study.series or tuple(filter(arrivals.is_scan, self.series(study)))
         with ThreadPoolExecutor(self.address.connections) as pool:
-            tasks = [
-                pool.submit(retried, lambda s=series: self._series(study, s, landing)) for series in wanted
-            ]
-            try:
-                for task in tasks:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
+            each_retried(pool, [partial(self._series, study, series, landing) for series in wanted])
         return landing.files
 
     def _series(self, study: StudyFacts, series: SeriesFacts, landing: Landing) -> None:

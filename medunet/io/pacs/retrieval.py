@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from medunet.io.pacs.associations import GET, MOVE, RETRIEVE_S, association, con
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.receiver import CLASSES, on_store, receiving, storage_contexts, storage_roles
 from medunet.io.pacs.records import Limits, SeriesFacts, StudyFacts
-from medunet.io.pacs.retries import TransientError, retried
+from medunet.io.pacs.retries import TransientError, each_retried
 
 PENDING = 0xFF00
 UNKNOWN_DESTINATION = 0xA801  # PS3.4 Table C.4-2
@@ -41,16 +42,7 @@ class Retrieval:
                 stack.enter_context(self._one_receiver)
                 stack.enter_context(receiving(self._address, landing))
             pool = stack.enter_context(ThreadPoolExecutor(self._address.connections))
-            tasks = [
-                pool.submit(retried, lambda s=series: self._series(ways[s], study, s, landing))
-                for series in wanted
-            ]
-            try:
-                for task in tasks:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
+            each_retried(pool, [partial(self._series, ways[s], study, s, landing) for s in wanted])
         expected = sum(series.instances or 0 for series in wanted)
         if len(landing.files) < expected:
             number = f"{len(landing.files)} of {expected} instances"
