@@ -128,7 +128,7 @@ def _prepared(step: str, folder: Path, shape: Shape, labels: int) -> Callable[[A
         from medunet.io.dicom_mask import read_dicom_mask
 
         truth = np.load(folder / "mask.npy", mmap_mode="r")
-        names = {value: label.name for value, label in named.items()}
+        names = {name: value for value, label in named.items() for name in label.drawn_names}
         return lambda *_: _same(read_dicom_mask(path, grid, names), truth)
     if step.startswith("seg"):
         from medunet.io.dicom_seg import write_seg

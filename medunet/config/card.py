@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,22 +16,38 @@ Layout = Literal["msd", "nnunet", "bids", "folders", "dicom"]
 LARGEST_LABEL = 254  # masks are kept as uint8
 
 
+def plain(name: str) -> str:
+    """Return what counts of the name of a drawn region.
+
+    >>> plain("Kidney_LEFT"), plain("kidney left")
+    ('kidneyleft', 'kidneyleft')
+    """
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 class Label(Record):
     """One structure of a mask."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_ ,()/-]+$")
+    aliases: tuple[str, ...] = ()  # other names under which DICOM SEG and RTSTRUCT draw it
     snomed: str | None = Field(None, pattern=r"^\d{6,18}$")  # SNOMED CT concept id, DICOM PS3.16
     mirror: str | None = (
         None  # name of the partner on the other side, swapped when left and right are flipped
     )
+
+    @property
+    def drawn_names(self) -> set[str]:
+        """The `plain` names under which it is drawn."""
+        return {plain(name) for name in (self.name, *self.aliases)}
 
 
 class Files(Record):
     """Where the files of a case lie, below the data folder, with `/` between folders.
 
     Placeholders: `{case}` and `{patient}` match within one folder or file name, `{channel}` the four digits
-    of nnU-Net's channel files. A pattern that ends in `/` names a folder that holds one DICOM series, one
-    that ends in `.*` a file with any image ending. File endings match in upper and lower case.
+    of nnU-Net's channel files. A pattern that ends in `/` names a folder that holds one DICOM series, or one
+    mask as DICOM SEG or RTSTRUCT; one that ends in `.*` a file with any image ending. File endings match in
+    upper and lower case.
     """
 
     image: str
@@ -65,10 +82,16 @@ class MaskRule(Record):
     `exact`: values are labels (after `values`); any other value is an error. `nearest`: every value goes to
     the nearest key of `values` (masks that were saved through a lossy or anti-aliased step). `instances`:
     every object has its own number; all values above 0 become label 1.
+
+    DICOM SEG and RTSTRUCT draw regions with names: these are the labels' names and aliases, unless `values`
+    or `instances` ask for their numbers. `others`: what becomes of regions that the card does not name.
+    `overlaps`: what becomes of voxels that two labels claim; `higher label` gives them to the higher number.
     """
 
     rule: Literal["exact", "nearest", "instances"] = "exact"
     values: dict[int, int] = {}  # stored value -> label; empty: stored values are the labels
+    others: Literal["refuse", "leave out"] = "refuse"
+    overlaps: Literal["refuse", "higher label"] = "refuse"
 
     @model_validator(mode="after")
     def _nearest_needs_values(self) -> Self:
@@ -140,6 +163,9 @@ class Card(Record):
         names = [label.name for label in labels.values()]
         if len(set(names)) < len(names):
             raise ValueError(f"two labels have the same name: {sorted(names)}")
+        drawn = Counter(name for label in labels.values() for name in label.drawn_names)
+        if twice := sorted(name for name, count in drawn.items() if count > 1):
+            raise ValueError(f"names and aliases of two labels differ in case and signs only: {twice}")
         return dict(sorted(labels.items()))
 
     @field_validator("patient")
@@ -178,6 +204,11 @@ class Card(Record):
     def label_names(self) -> tuple[str, ...]:
         """The names of the labels in the order of network outputs 1, 2, ..."""
         return tuple(label.name for label in self.labels.values())
+
+    @property
+    def drawn_names(self) -> dict[str, int]:
+        """The label that a region of a DICOM SEG or RTSTRUCT is, by its `plain` name."""
+        return {name: value for value, label in self.labels.items() for name in label.drawn_names}
 
     @property
     def mirror_pairs(self) -> tuple[tuple[int, int], ...]:

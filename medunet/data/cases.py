@@ -152,7 +152,7 @@ def _pair(card: Card, root: Path, roles: _Roles) -> Found:
         problems += wrong
         if wrong:
             continue
-        masks, fovs = roles.mask.get(key, []), roles.fov.get(key, [])
+        masks, fovs = [_only_file(path) for path in roles.mask.get(key, [])], roles.fov.get(key, [])
         files = tuple(images[channel][0] for channel in sorted(images))
         case = _case(card, key, files, masks[0] if masks else None, fovs[0] if fovs else None)
         if case.mask is None and places.mask is not None:
@@ -185,11 +185,25 @@ def _wrong_files(card: Card, root: Path, roles: _Roles, key: Key, channels: set[
         )
     if len(images) not in (1, card.channels):
         wrong.append(f"{first}: {len(images)} channel files; the card says `channels: {card.channels}`.")
-    if first.is_dir() and not any(p.is_file() and not p.name.startswith(".") for p in first.iterdir()):
+    if first.is_dir() and not _visible_files(first):
         wrong.append(f"{first}: empty folder; expected the files of one DICOM series.")
+    wrong += [
+        f"{mask}: {count} files; expected one mask as DICOM SEG or RTSTRUCT. Take the others out."
+        for mask in roles.mask.get(key, [])
+        if mask.is_dir() and (count := len(_visible_files(mask))) != 1
+    ]
     if places.fov is not None and key not in roles.fov:
         wrong.append(f"{first}: no field of view; expected {root / fill(places.fov, key)}. Add it.")
     return wrong
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+
+
+def _only_file(mask: Path) -> Path:
+    """Return the file of a mask that has a folder of its own; `_wrong_files` has counted them."""
+    return _visible_files(mask)[0] if mask.is_dir() else mask
 
 
 def _case(card: Card, key: Key, images: tuple[Path, ...], mask: Path | None, fov: Path | None) -> Case:

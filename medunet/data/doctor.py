@@ -20,7 +20,7 @@ from medunet.io.check import corner_gap_mm, same_grid
 from medunet.io.formats import layout_of, source_of, stored_of
 from medunet.io.labels import to_labels
 from medunet.io.limits import SHEAR_LIMIT
-from medunet.io.read import Source, read_image
+from medunet.io.read import Source, is_drawn, read_image, read_mask
 from medunet.io.stored import Layout, Stored
 from medunet.io.volume import Array, Grid, Volume
 
@@ -46,13 +46,14 @@ class Rules:
     pixel_mm: float | None = None
     mask: MaskRule = field(default_factory=MaskRule)
     labels: Mapping[int, str] | None = None
+    drawn_names: Mapping[str, int] | None = None  # of regions in DICOM SEG and RTSTRUCT
     calibrated: bool = False  # intensities have a unit, as in CT
 
     @classmethod
     def of(cls, card: Card) -> Rules:
         """Return the rules of a card."""
         names = {value: label.name for value, label in card.labels.items()}
-        return cls(card.channels, card.pixel_mm, card.mask, names, card.modality == "CT")
+        return cls(card.channels, card.pixel_mm, card.mask, names, card.drawn_names, card.modality == "CT")
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ def _facts(image: Volume) -> Facts:
 
 def _mask(path: Path, image: Volume | None, rules: Rules) -> tuple[list[Finding], tuple[int, ...] | None]:
     """Return the findings on a mask, and the labels it holds."""
+    if is_drawn(path):
+        return _drawn(path, image, rules)
     try:
         stored = stored_of(source_of(path), pixel_mm=rules.pixel_mm, any_grid=True, indices=True)
         if image is not None and _looks_swapped(stored.array, image.array, rules):
@@ -172,13 +175,30 @@ def _mask(path: Path, image: Volume | None, rules: Rules) -> tuple[list[Finding]
         labels = to_labels(path, values, rule, known)
     except DataError as error:
         return [Finding.of("mask", path, str(error))], None
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
-    found = tuple(int(value) for value in present if value > 0)
-    findings = [] if found else [Finding.of("empty", path, "no voxel above 0")]
+    findings, found = _labels(path, labels)
     if values.dtype.kind == "f":
         findings.append(Finding.of("float-mask", path, f"whole numbers stored as {values.dtype.name}"))
     findings += _grid(path, image, stored, labels) if image is not None else []
     return findings, found
+
+
+def _drawn(path: Path, image: Volume | None, rules: Rules) -> tuple[list[Finding], tuple[int, ...] | None]:
+    """Return the findings on a DICOM SEG or RTSTRUCT; nothing without its image, which was told already."""
+    if image is None:
+        return [], None
+    labels, names = rules.labels, rules.drawn_names
+    try:
+        mask = read_mask(path, rule=rules.mask, labels=labels, image=image, drawn_names=names)
+    except DataError as error:
+        return [Finding.of("mask", path, str(error))], None
+    return _labels(path, mask.array)
+
+
+def _labels(path: Path, labels: NDArray[np.uint8]) -> tuple[list[Finding], tuple[int, ...]]:
+    """Return the labels that a mask holds, and a finding where there are none."""
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+    found = tuple(int(value) for value in present if value > 0)
+    return ([] if found else [Finding.of("empty", path, "no voxel above 0")]), found
 
 
 def _guessed_rule(values: Array) -> MaskRule:

@@ -54,7 +54,8 @@ def read_pair(case: Case, card: Card) -> tuple[Volume, Volume]:
             f"{case.images[0]}: found {len(image.shape)} spatial axes {image.shape}; "
             f"the card {card.name} says {card.dims}. Correct `dims` in the card, or split the file."
         )
-    mask = read_mask(case.mask, rule=card.mask, labels=tuple(card.labels))
+    labels, names = tuple(card.labels), card.drawn_names
+    mask = read_mask(case.mask, rule=card.mask, labels=labels, image=image, drawn_names=names)
     if problem := same_grid(image, mask):
         raise DataError(problem)
     return image, mask

@@ -18,6 +18,7 @@ from medunet.io.check import TOLERANCE_VOXELS, corner_gap_mm
 from medunet.io.find import Source, stem_of
 from medunet.io.formats import source_of, stored_of
 from medunet.io.limits import SHEAR_LIMIT
+from medunet.io.read import is_drawn
 from medunet.io.stored import Stored
 from medunet.io.volume import Array
 from medunet.io.write import ENDINGS as WRITABLE
@@ -74,7 +75,7 @@ def repair(case: Examined, place: Callable[[Path], Path]) -> list[Repair]:
     if kinds & set(IMAGE_KINDS):
         done += [_each(file, lambda file: repair_image(file, place)) for file in files]
     fits = not kinds & {"mask", "grid", "mirrored", "swapped"}
-    if subject.mask is not None and fits and kinds & {*MASK_KINDS, "sheared"}:
+    if subject.mask is not None and not is_drawn(subject.mask) and fits and kinds & {*MASK_KINDS, "sheared"}:
         done.append(_each(subject.mask, lambda file: repair_mask(file, files[0], place)))
     return told + [entry for entry in done if entry is not None]
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medunet.config.card import MaskRule, plain
 from medunet.errors import DataError
 from medunet.io.dicom_file import PARSE_ERRORS, read_header, tags_of
 from medunet.io.dicom_reference import ScanReference
@@ -33,17 +34,16 @@ def mask_kind(path: Path) -> Literal["SEG", "RTSTRUCT"] | None:
 def read_dicom_mask(
     path: Path,
     grid: Grid,
-    label_names: Mapping[int, str] | None,
+    drawn_names: Mapping[str, int] | None,
     reference: ScanReference | None = None,
     *,
-    others: Literal["refuse", "leave out"] = "refuse",
+    rule: MaskRule = MaskRule(),  # noqa: B008 (frozen)
 ) -> NDArray[np.uint8]:
     """Return a SEG or RTSTRUCT as labels in the stored order of the scan's grid.
 
-    label_names are the card's, by label value: segments and ROIs are found by name, whatever their case,
-    spaces and underscores; others says what becomes of those the card does not name. None: the segment
-    numbers are the values. DataError says why the file cannot be a mask of this scan: other voxels, another
-    series, overlaps, unknown names.
+    drawn_names are the card's: the label of each name, as `plain` makes it. rule says what becomes of other
+    names and of overlaps. None: the segment numbers are the values. DataError says why the file cannot be a
+    mask of this scan: other voxels, another series, overlaps, unknown names.
     """
     kind = mask_kind(path)
     if kind is None:
@@ -51,9 +51,8 @@ def read_dicom_mask(
             f"{path}: a DICOM image; expected a mask: SEG, RTSTRUCT, NIfTI, NRRD, MetaImage, PNG or TIFF"
         )
     regions = (read_seg if kind == "SEG" else read_rtstruct)(path, grid, reference)
-    if label_names is None:
-        return label_map(regions, grid.shape, _by_number(regions))
-    return label_map(regions, grid.shape, _by_name(regions, label_names, others))
+    values = _by_number(regions) if drawn_names is None else _by_name(regions, drawn_names, rule.others)
+    return label_map(regions, grid.shape, values, rule.overlaps)
 
 
 def _by_number(regions: Regions) -> dict[int, int]:
@@ -64,19 +63,15 @@ def _by_number(regions: Regions) -> dict[int, int]:
     return {number: number for number in regions.names}
 
 
-def _by_name(regions: Regions, label_names: Mapping[int, str], others: str) -> dict[int, int]:
-    values = {_plain(name): value for value, name in label_names.items()}
-    found = {number: values[_plain(name)] for number, name in regions.names.items() if _plain(name) in values}
+def _by_name(regions: Regions, drawn_names: Mapping[str, int], others: str) -> dict[int, int]:
+    plains = {number: plain(name) for number, name in regions.names.items()}
+    found = {number: drawn_names[name] for number, name in plains.items() if name in drawn_names}
     unknown = sorted(name for number, name in regions.names.items() if number not in found)
     if unknown and (others == "refuse" or not found):
         said = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
         raise DataError(
             f"{regions.path}: it draws {said}, which {'are' if len(unknown) > 1 else 'is'} no label of "
-            f"the card; expected {', '.join(label_names.values())}. "
-            "Name the labels alike, or leave the others out"
+            f"the card; expected {', '.join(drawn_names)}. "
+            "Add `aliases` to the labels, or `others: leave out` under `mask`"
         )
     return found
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,10 +115,15 @@ def _cropped(
     return (tuple(index), kept) if kept.size else ((slice(0),) * 3, np.zeros((0, 0, 0), numbers.dtype))
 
 
-def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int]) -> NDArray[np.uint8]:
+def label_map(
+    regions: Regions,
+    shape: tuple[int, ...],
+    labels: Mapping[int, int],
+    overlaps: Literal["refuse", "higher label"] = "refuse",
+) -> NDArray[np.uint8]:
     """Return labels (stored order of the grid); labels maps region numbers to values, others are left out.
 
-    DataError where regions of different labels overlap: one label map cannot hold them.
+    DataError where regions of different labels overlap, unless the higher label shall have the voxels.
     """
     table = np.zeros(max(labels, default=0) + 1, np.uint8)
     for number, value in labels.items():
@@ -128,6 +133,9 @@ def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int
     for index, numbers in regions.pieces:
         new = table[np.where(numbers < len(table), numbers, 0)]
         old = out[index]
+        if overlaps == "higher label":
+            np.maximum(old, new, out=old)
+            continue
         both = (old != 0) & (new != 0) & (old != new) if old.any() else np.zeros(0, bool)
         for one, other in zip(old[both], new[both], strict=True) if both.any() else ():
             pair = int(min(one, other)), int(max(one, other))
@@ -139,7 +147,8 @@ def label_map(regions: Regions, shape: tuple[int, ...], labels: Mapping[int, int
             f"{said[one]} and {said[other]} in {n} voxels" for (one, other), n in clashes.items()
         )
         raise DataError(
-            f"{regions.path}: segments overlap ({told}); a mask of one label per voxel cannot hold them"
+            f"{regions.path}: segments overlap ({told}); a mask of one label per voxel cannot hold "
+            "them. Draw them apart, or set `overlaps: higher label` under `mask` in the card"
         )
     return out
 

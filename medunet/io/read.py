@@ -7,8 +7,9 @@ volume = read_image(sources[0])
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,14 @@ from medunet.config.card import MaskRule
 from medunet.errors import DataError
 from medunet.io.check import same_grid
 from medunet.io.dicom_geometry import Irregular
+from medunet.io.dicom_mask import read_dicom_mask
+from medunet.io.dicom_planes import PlaneGrid
+from medunet.io.dicom_reference import ScanReference
 from medunet.io.find import Listing, Skipped, Source, find_images
 from medunet.io.formats import layout_of, source_of, stored_of, with_voxel_files
 from medunet.io.labels import to_labels
 from medunet.io.remarks import about_grid, about_values, replace_nonfinite
+from medunet.io.sniff import kind_of
 from medunet.io.stored import Header, Stored
 from medunet.io.volume import Array, Grid, Volume
 
@@ -31,6 +36,7 @@ __all__ = [
     "Source",
     "content_hash",
     "find_images",
+    "is_drawn",
     "read_header",
     "read_image",
     "read_mask",
@@ -78,21 +84,27 @@ def read_mask(
     *,
     rule: MaskRule = MaskRule(),  # noqa: B008 (frozen)
     labels: Collection[int] | None = None,
+    image: Volume | None = None,
+    drawn_names: Mapping[str, int] | None = None,
 ) -> Volume:
     """Return a mask as uint8 (X, Y[, Z]) labels of the card in RAS+.
 
-    labels are the numbers a card knows besides 0; None accepts 0 to 255. DataError names unknown values.
+    labels are the numbers a card knows besides 0; None accepts 0 to 255. DICOM SEG and RTSTRUCT lie on no
+    grid of their own: they need their image, and the card's drawn_names. DataError names unknown values.
     """
+    if is_drawn(path):
+        return _drawn(path, image, rule, labels, drawn_names)
     stored = stored_of(_source(path), indices=True)
-    if stored.layout.format == "dicom":
-        raise DataError(
-            f"{stored.path}: masks are not read from DICOM; expected NIfTI, NRRD, MetaImage, PNG or TIFF"
-        )
     if stored.layout.channels > 1 and not _grey(stored.array):
         raise DataError(f"{stored.path}: the mask is in colour; expected one whole number per voxel")
     grid = stored.layout.grid
     array = to_labels(stored.path, stored.array[..., 0], rule, labels)
     return _volume(stored, grid, _in_memory_order([grid.to_ras(array)])[0], list(stored.layout.warnings))
+
+
+def is_drawn(path: Path | Source) -> TypeGuard[Path]:
+    """Tell whether a mask is a DICOM object, which is read onto the grid of its image."""
+    return isinstance(path, Path) and path.is_file() and kind_of(path) == "dicom"
 
 
 def read_header(source: Path | Source) -> Header:
@@ -114,6 +126,28 @@ def content_hash(source: Path | Source) -> str:
 
 def _source(source: Path | Source) -> Source:
     return source if isinstance(source, Source) else source_of(source)
+
+
+def _drawn(
+    path: Path,
+    image: Volume | None,
+    rule: MaskRule,
+    labels: Collection[int] | None,
+    drawn_names: Mapping[str, int] | None,
+) -> Volume:
+    """Return a DICOM SEG or RTSTRUCT as labels on the grid of its image."""
+    if image is None:
+        raise DataError(f"{path}: a DICOM object; expected its image beside it, whose grid it is drawn on")
+    grid, reference = image.grid, None
+    if image.header["format"] == "dicom":
+        origins = grid.origins if isinstance(grid, PlaneGrid) else None
+        reference = ScanReference.of(source_of(image.path).files, grid, origins)
+    by_number = drawn_names is None or rule.values or rule.rule == "instances"
+    found = read_dicom_mask(path, grid, None if by_number else drawn_names, reference, rule=rule)
+    if by_number:
+        found = to_labels(path, found, rule, labels)
+    array = _in_memory_order([grid.to_ras(found)])[0]
+    return Volume(array, image.affine, grid, path, image.spacing_known, header={"format": "dicom"})
 
 
 def _file_hash(path: Path) -> str:

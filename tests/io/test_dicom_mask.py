@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medunet.config.card import Label
+from medunet.config.card import Label, MaskRule
 from medunet.errors import DataError
 from medunet.io.dicom_mask import mask_kind, read_dicom_mask
 from medunet.io.dicom_rtstruct import write_rtstruct
@@ -13,6 +13,7 @@ from medunet.io.dicom_seg import write_seg
 from tests.io.scans import LABELS, MAKER, Scan, some_mask, write_scan
 
 SHAPE = (24, 20, 6)
+LEAVE_OUT = MaskRule(others="leave out")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def drawing(request: pytest.FixtureRequest, scan: Scan, tmp_path: Path) -> Path:
 
 
 def test_labels_are_found_by_name(drawing: Path, scan: Scan) -> None:
-    names = {3: "Liver", 7: "Kidney LEFT", 1: "blob", 2: "spleen"}
+    names = {"liver": 3, "kidneyleft": 7, "blob": 1, "spleen": 2}
     found = read_dicom_mask(drawing, scan.grid, names)
     mask = some_mask(SHAPE)
     assert found.dtype == np.uint8
@@ -40,11 +41,11 @@ def test_unknown_names_are_refused_or_left_out(drawing: Path, scan: Scan) -> Non
     with pytest.raises(
         DataError, match="it draws blob, kidney_left, which are no label of the card; expected liver"
     ):
-        read_dicom_mask(drawing, scan.grid, {1: "liver"})
-    found = read_dicom_mask(drawing, scan.grid, {4: "liver"}, others="leave out")
+        read_dicom_mask(drawing, scan.grid, {"liver": 1})
+    found = read_dicom_mask(drawing, scan.grid, {"liver": 4}, rule=LEAVE_OUT)
     assert np.array_equal(found, np.where(some_mask(SHAPE) == 1, 4, 0))
     with pytest.raises(DataError, match="it draws blob"):
-        read_dicom_mask(drawing, scan.grid, {4: "lung"}, others="leave out")
+        read_dicom_mask(drawing, scan.grid, {"lung": 4}, rule=LEAVE_OUT)
 
 
 def test_without_names_the_numbers_are_the_values(drawing: Path, scan: Scan) -> None:
@@ -55,7 +56,7 @@ def test_without_names_the_numbers_are_the_values(drawing: Path, scan: Scan) -> 
 def test_an_image_is_no_mask(scan: Scan) -> None:
     assert mask_kind(scan.files[0]) is None
     with pytest.raises(DataError, match="a DICOM image; expected a mask"):
-        read_dicom_mask(scan.files[0], scan.grid, {1: "liver"})
+        read_dicom_mask(scan.files[0], scan.grid, {"liver": 1})
 
 
 def test_more_segments_than_a_mask_holds_are_refused_as_values(scan: Scan, tmp_path: Path) -> None:
@@ -65,6 +66,6 @@ def test_more_segments_than_a_mask_holds_are_refused_as_values(scan: Scan, tmp_p
     write_seg(tmp_path / "many.dcm", mask, scan.reference, labels, MAKER)
     with pytest.raises(DataError, match="segment number 300; as values of a mask at most 255 are read"):
         read_dicom_mask(tmp_path / "many.dcm", scan.grid, None)
-    few = {7: "part 299", 8: "part 300"}
-    found = read_dicom_mask(tmp_path / "many.dcm", scan.grid, few, others="leave out")
+    few = {"part299": 7, "part300": 8}
+    found = read_dicom_mask(tmp_path / "many.dcm", scan.grid, few, rule=LEAVE_OUT)
     assert np.array_equal(found, np.where(mask == 299, 7, np.where(mask == 300, 8, 0)))

@@ -22,7 +22,7 @@ from medunet.io.dicom_sr import write_sr
 from medunet.io.volume import Grid
 from tests.io.scans import LABELS, MAKER, ORIENTATIONS, Scan, some_mask, write_enhanced, write_scan
 
-NAMES = {value: label.name for value, label in LABELS.items()}
+NAMES = {name: value for value, label in LABELS.items() for name in label.drawn_names}
 
 
 def program(name: str) -> str:

@@ -76,6 +76,10 @@ def test_overlapping_segments_are_read_apart_and_refused_as_one_mask(scan: Scan,
     assert [np.array_equal(found[n], pixels[..., n - 1].T) for n in (1, 2)] == [True, True]
     with pytest.raises(DataError, match="segments overlap .*liver and tumour in 4 voxels"):
         label_map(read_seg(path, scan.grid), scan.grid.shape, SAME)
+    higher = label_map(read_seg(path, scan.grid), scan.grid.shape, SAME, "higher label")
+    assert np.array_equal(higher, np.where(pixels[..., 1].T, 2, pixels[..., 0].T))
+    lower = label_map(read_seg(path, scan.grid), scan.grid.shape, {1: 2, 2: 1}, "higher label")
+    assert np.array_equal(lower, np.where(pixels[..., 0].T, 2, pixels[..., 1].T))
     together = label_map(read_seg(path, scan.grid), scan.grid.shape, {1: 1, 2: 1})
     assert np.array_equal(together > 0, pixels.any(-1).T)
 

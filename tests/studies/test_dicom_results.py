@@ -8,7 +8,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from medunet.config.card import Card
 from medunet.errors import StudyError
 from medunet.io.dicom_mask import read_dicom_mask
 from medunet.io.dicom_write import write_ct_series
@@ -65,10 +64,6 @@ def drawn(volume: Volume) -> Any:
     return mask
 
 
-def names(known: Card) -> dict[int, str]:
-    return {value: label.name for value, label in known.labels.items()}
-
-
 @pytest.mark.parametrize("kind", DICOM)
 def test_every_format_is_written_alike_each_time(kind: str, scan: Volume, folder: Folder) -> None:
     files = tuple(sorted((scan.path).iterdir()))
@@ -90,7 +85,7 @@ def test_every_format_is_written_alike_each_time(kind: str, scan: Volume, folder
 def test_masks_come_back_voxel_for_voxel(kind: str, scan: Volume, folder: Folder) -> None:
     files = tuple(sorted((scan.path).iterdir()))
     (path,) = WRITERS[kind](scan, drawn(scan), study_of(files), folder("a"))
-    back = read_dicom_mask(path, scan.grid, names(card()))
+    back = read_dicom_mask(path, scan.grid, card().drawn_names)
     assert np.array_equal(scan.grid.to_ras(back), drawn(scan))
 
 
