@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medunet.cli.options import Device, Json, Workspace, finish
+from medunet.cli.options import Device, Irregular, Json, Workspace, finish
 from medunet.errors import ConfigError
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ FORMATS = "nifti, seg, rtstruct, sr (with seg) or preview; may be repeated. Defa
 Formats = Annotated[list[str] | None, typer.Option("--format", help=FORMATS)]
 Folds = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold; may be repeated.")]
 Mirror = Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Average over mirrored copies.")]
+Budget = Annotated[
+    str | None, typer.Option(help="Time for each study: 60s, 2m. Windows overlap less to keep it.")
+]
 Priority = Annotated[int, typer.Option("--priority", help="Higher is worked on sooner.")]
 Engine = Annotated[str, typer.Option("--engine", help="local, ray or slurm.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="How many studies are predicted at once.")]
@@ -49,6 +52,8 @@ def add(  # noqa: PLR0913  one parameter an option
     formats: Formats = None,
     fold: Folds = None,
     mirror: Mirror = None,
+    irregular: Irregular = "error",
+    budget: Budget = None,
     priority: Priority = 0,
     settings: WorkSet = None,
     ledger: LedgerOption = None,
@@ -59,7 +64,7 @@ def add(  # noqa: PLR0913  one parameter an option
     from medunet.workflows import archive
     from medunet.workflows import studies as work
 
-    order = _order(model, out, formats, fold, mirror, priority, workspace)
+    order = _order(model, out, formats, _options(fold, mirror, irregular, budget), priority, workspace)
     limits = _settings(settings, ledger, workspace).read_limits
     paths, not_fetched = archive.gather(places, workspace)
     result = work.add(_ledger(ledger, workspace), paths, order, limits) | {"not_fetched": not_fetched}
@@ -97,6 +102,8 @@ def watch(  # noqa: PLR0913  one parameter an option
     formats: Formats = None,
     fold: Folds = None,
     mirror: Mirror = None,
+    irregular: Irregular = "error",
+    budget: Budget = None,
     priority: Priority = 0,
     workers: Workers = 1,
     engine: Engine = "local",
@@ -110,7 +117,7 @@ def watch(  # noqa: PLR0913  one parameter an option
     """Queue and work on whatever comes into a folder or a PACS, until Ctrl-C or SIGTERM."""
     from medunet.workflows import studies as work
 
-    order = _order(model, out, formats, fold, mirror, priority, workspace)
+    order = _order(model, out, formats, _options(fold, mirror, irregular, budget), priority, workspace)
     how = _settings(settings, ledger, workspace, device)
     result = work.watch(
         _ledger(ledger, workspace),
@@ -203,8 +210,7 @@ def _order(
     model: str,
     out: Path,
     formats: list[str] | None,
-    fold: list[int] | None,
-    mirror: bool | None,
+    options: Any,
     priority: int,
     workspace: Path,
 ) -> Any:
@@ -212,9 +218,18 @@ def _order(
     from medunet.workflows.registered import local_run
     from medunet.workflows.studies import Order
 
-    folds = tuple(fold) if fold else None
-    opened = Model.open(local_run(model, workspace), folds, mirror)
+    opened = Model.open(local_run(model, workspace), options)
     return Order(opened, out, tuple(formats or ["nifti"]), priority)
+
+
+def _options(fold: list[int] | None, mirror: bool | None, irregular: str, budget: str | None) -> Any:
+    from medunet.config.base import parse
+    from medunet.config.budget import parse_seconds
+    from medunet.studies.task import Options
+
+    seconds = None if budget is None else parse_seconds(budget)
+    said = {"folds": fold or None, "mirror": mirror, "irregular": irregular, "budget_s": seconds}
+    return parse(Options, said, where="options")
 
 
 def _settings(

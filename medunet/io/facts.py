@@ -17,6 +17,7 @@ from medunet.errors import DataError
 from medunet.geometry import Affine
 from medunet.io.dicom_file import PARSE_ERRORS, tags_of
 from medunet.io.dicom_file import read_header as read_dicom_header
+from medunet.io.dicom_geometry import Irregular
 from medunet.io.find import Source
 from medunet.io.read import content_hash, read_header
 
@@ -50,9 +51,9 @@ class Identity:
     content: str
 
 
-def facts_of(source: Source) -> Facts:
-    """Return the facts of an image from its headers; DataError if it cannot be read."""
-    header = read_header(source)
+def facts_of(source: Source, irregular: Irregular = "error") -> Facts:
+    """Return the facts of an image from its headers; DataError if `read_image` would refuse its grid."""
+    header = read_header(source, irregular=irregular)
     if not source.slices:
         return Facts(header.shape, header.spacing_mm)
     first = source.slices[0]

@@ -15,11 +15,17 @@ HEADERS = (".mhd", ".nhdr", ".mha", ".nrrd")  # endings of files whose voxels ma
 RASTER = ("png", "jpeg", "tiff")
 
 
-def layout_of(source: Source, *, pixel_mm: float | None = None, any_grid: bool = False) -> Layout:
+def layout_of(
+    source: Source,
+    *,
+    pixel_mm: float | None = None,
+    any_grid: bool = False,
+    irregular: Irregular = "error",
+) -> Layout:
     """Return what the header of one source declares."""
     kind = "dicom" if source.slices else kind_of(source.path)
     if kind == "dicom":
-        return dicom.read_layout(source, any_grid=any_grid)
+        return dicom.read_layout(source, any_grid=any_grid, irregular=irregular)
     if kind == "nifti":
         return nifti.read_layout(source.path, any_grid=any_grid)
     if kind in RASTER:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medunet.config.card import MaskRule
 from medunet.errors import DataError
@@ -77,15 +78,21 @@ def _exact(path: Path, stored: Array, values: dict[int, int], labels: Collection
 
 
 def _histogram(stored: Array) -> tuple[Array, Array]:
-    """Return values and counts; numbers up to 65535 are counted piece by piece, without a sort."""
-    flat = stored.ravel(order="K")
-    top = int(flat.max()) if flat.size else 0
+    """Return values and counts; numbers up to 65535 are counted without a sort."""
+    top = int(stored.max()) if stored.size else 0
     if top >= 2**16:
-        return np.unique(flat, return_counts=True)
+        return np.unique(stored, return_counts=True)
+    counts = counted(stored, top)
+    return np.flatnonzero(counts), counts[counts > 0]
+
+
+def counted(array: Array, top: int) -> NDArray[np.int64]:
+    """Return how often each number from 0 to `top` is in an array; `bincount` alone would copy all of it."""
+    flat = array.ravel(order="K")
     counts = np.zeros(top + 1, np.int64)
     for start in range(0, flat.size, PIECE):
         counts += np.bincount(flat[start : start + PIECE].astype(np.intp), minlength=top + 1)
-    return np.flatnonzero(counts), counts[counts > 0]
+    return counts
 
 
 def _short(table: dict[int, int], allowed: set[int], values: dict[int, int]) -> str:

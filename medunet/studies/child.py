@@ -59,13 +59,13 @@ def scan(request: dict[str, Any]) -> Answer:
 
 def facts(request: dict[str, Any]) -> Answer:
     """Return what one image says about itself."""
-    return vars(facts_of(source_of(request["image"]))), None
+    return vars(facts_of(source_of(request["image"]), request["irregular"])), None
 
 
 def read(request: dict[str, Any]) -> Answer:
     """Return a volume, and the hashes of its files; several images are one channel each."""
     sources = [source_of(image) for image in request["images"]]
-    how = {"channels": request["channels"], "pixel_mm": request["pixel_mm"]}
+    how = {key: request[key] for key in ("channels", "pixel_mm", "irregular")}
     volume = read_image(sources[0] if len(sources) == 1 else cast("Sequence[Path]", sources), **how)
     hashes = [content_hash(source) for source in sources]
     return {"volume": pack_volume(volume), "sha256": hashes}, volume.array

@@ -10,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet import __version__
-from medunet.errors import StudyError
 from medunet.io.dicom_object import Maker
-from medunet.io.dicom_planes import PlaneGrid
-from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_rtstruct import write_rtstruct
 from medunet.io.dicom_sc import write_preview
 from medunet.io.dicom_seg import Segments, write_seg
@@ -34,23 +31,22 @@ def structures(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -
     if not mask.any():
         return []
     path = folder / "rtstruct.dcm"
-    write_rtstruct(path, _stored(volume, mask), _reference(volume, study), study.card.labels, _maker(study))
+    write_rtstruct(path, _stored(volume, mask), study.reference, study.card.labels, _maker(study))
     return [path]
 
 
 def report(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -> Sequence[Path]:
     """Write sr.dcm with the volumes, and the segmentation that it refers to."""
     path, segments = folder / "sr.dcm", _segments(volume, mask, study, folder)
-    reference = _reference(volume, study)
-    write_sr(path, _stored(volume, mask), reference, study.card.labels, _maker(study), segments)
+    write_sr(path, _stored(volume, mask), study.reference, study.card.labels, _maker(study), segments)
     return [path, folder / "seg.dcm"] if segments else [path]
 
 
 def preview(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -> Sequence[Path]:
     """Write preview.dcm: outlines on slices, for any viewer."""
-    path, reference = folder / "preview.dcm", _reference(volume, study)
+    path = folder / "preview.dcm"
     image, drawn = _stored(volume, volume.array[0]), _stored(volume, mask)
-    write_preview(path, image, drawn, reference, study.card.labels, _maker(study))
+    write_preview(path, image, drawn, study.reference, study.card.labels, _maker(study))
     return [path]
 
 
@@ -67,12 +63,5 @@ def _maker(study: Study) -> Maker:
 def _segments(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -> Segments | None:
     if not mask.any():
         return None
-    path, reference = folder / "seg.dcm", _reference(volume, study)
-    return write_seg(path, _stored(volume, mask), reference, study.card.labels, _maker(study))
-
-
-def _reference(volume: Volume, study: Study) -> ScanReference:
-    if not study.dicom:
-        raise StudyError("DICOM results need a DICOM scan; ask for --format nifti")
-    grid = volume.grid
-    return ScanReference.of(study.series[0], grid, grid.origins if isinstance(grid, PlaneGrid) else None)
+    path = folder / "seg.dcm"
+    return write_seg(path, _stored(volume, mask), study.reference, study.card.labels, _maker(study))

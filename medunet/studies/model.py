@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -16,44 +16,59 @@ from medunet.io.read import content_hash
 from medunet.io.volume import Volume
 from medunet.studies.identity import sha256_of
 from medunet.studies.settings import WorkSettings
+from medunet.studies.task import Options
 from medunet.studies.training import Training
+
+
+class Predicted(NamedTuple):
+    """The card's label values (X, Y[, Z]) on a volume's own grid, and how they came about."""
+
+    mask: NDArray[Any]
+    how: Mapping[str, Any]
 
 
 class Predictor(Protocol):
     """A loaded network."""
 
-    def predict(self, volume: Volume) -> NDArray[Any]:
-        """Return the card's label values (X, Y[, Z]) on the volume's own grid."""
+    def predict(self, volume: Volume) -> Predicted:
+        """Return the mask of a volume."""
         ...
 
+
+if TYPE_CHECKING:
+    from medunet.tasks.segment import Segmenter
 
 Load = Callable[["Model", WorkSettings], Predictor]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run, or some of its folds."""
+    """A trained run, and how it is to be used; `options.folds` are those that are."""
 
     run: RunFolder
-    folds: tuple[int, ...] | None = None
-    mirror: bool | None = None
+    options: Options
 
     @classmethod
-    def open(cls, place: Path, folds: tuple[int, ...] | None = None, mirror: bool | None = None) -> Model:
+    def open(cls, place: Path, options: Options = Options()) -> Model:  # noqa: B008 (frozen)
         """Return the model at a run folder; ConfigError if there is none, or it has no weights."""
         run = RunFolder.open(place)
-        wanted = run.trained if folds is None else folds
+        wanted = run.trained if options.folds is None else options.folds
         if not wanted or set(wanted) - set(run.trained):
             raise ConfigError(
-                f"{place}: trained folds are {list(run.trained)}, wanted {list(folds or [0])}. "
+                f"{place}: trained folds are {list(run.trained)}, wanted {list(wanted or [0])}. "
                 "Run `medunet train` to its end first."
             )
-        return cls(run, tuple(wanted), mirror)
+        return cls(run, options.model_copy(update={"folds": tuple(wanted)}))
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds whose networks are averaged."""
+        return self.options.folds or ()
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What tells this model from every other: run name, card, and the hash of its weights per fold."""
-        weights = {str(k): content_hash(self.run.fold(k) / "weights.safetensors") for k in self.folds or ()}
+        weights = {str(k): content_hash(self.run.fold(k) / "weights.safetensors") for k in self.folds}
         return {"run": self.run.path.name, "card": self.run.card.name, "weights_sha256": weights}
 
     @cached_property
@@ -78,4 +93,19 @@ def load_segmenter(model: Model, settings: WorkSettings) -> Predictor:
     device, gpus = settings.device, torch.cuda.device_count()
     if device is None and gpus > 1:
         device = f"cuda:{settings.number % gpus}"
-    return Segmenter.load(model.run, device=device, folds=model.folds, mirror=model.mirror)
+    options = model.options
+    how: dict[str, Any] = {"mirror": options.mirror, "budget_seconds": options.budget_s}
+    return Network(Segmenter.load(model.run, device=device, folds=options.folds, **how))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network as a predictor."""
+
+    segmenter: Segmenter
+
+    def predict(self, volume: Volume) -> Predicted:
+        """Return the mask of a volume; how: what could make it differ elsewhere."""
+        mask, how = self.segmenter.segment(volume)
+        told = {"backend": how.backend, "precision": how.precision, "overlap": how.overlap}
+        return Predicted(mask, told | {"notes": list(how.notes)})

@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from medunet.errors import MedunetError, StudyError
+from medunet.io.dicom_geometry import Irregular
 from medunet.io.facts import Facts
 from medunet.io.volume import Array, Volume
 from medunet.studies.identity import without_identity
@@ -69,19 +70,24 @@ class Reader:
         """Return {images: [{files, study, content, dicom}], left: [{path, reason}]} of some files."""
         return self._ask({"do": "scan", "files": [str(file) for file in files]}, files)[0]
 
-    def facts(self, image: Image) -> Facts:
+    def facts(self, image: Image, irregular: Irregular = "error") -> Facts:
         """Return what an image says about itself; StudyError if it cannot be read."""
-        values, _ = self._ask({"do": "facts", "image": _named(image)}, image.paths)
+        request = {"do": "facts", "image": _named(image), "irregular": irregular}
+        values, _ = self._ask(request, image.paths)
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
         return Facts(**values | lists)
 
     def read(
-        self, images: Sequence[Image], channels: int, pixel_mm: float | None
+        self,
+        images: Sequence[Image],
+        channels: int,
+        pixel_mm: float | None,
+        irregular: Irregular = "error",
     ) -> tuple[Volume, list[str]]:
         """Return the volume of some images and the SHA-256 of each; StudyError if it cannot be read."""
         paths = [path for image in images for path in image.paths]
-        named = [_named(image) for image in images]
-        request = {"do": "read", "images": named, "channels": channels, "pixel_mm": pixel_mm}
+        request: dict[str, Any] = {"do": "read", "images": [_named(image) for image in images]}
+        request |= {"channels": channels, "pixel_mm": pixel_mm, "irregular": irregular}
         values, array = self._ask(request, paths)
         if array is None:
             raise ReadingDiedError("the reading process gave no voxels")

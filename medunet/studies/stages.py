@@ -9,24 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medunet.config.versions import versions
+from medunet.data.pieces import label_sizes
 from medunet.errors import StudyError
-from medunet.geometry import voxel_volume_ml
 from medunet.io.volume import Volume
 from medunet.studies.choose import Candidate, Choice, choose
 from medunet.studies.identity import without_identity
-from medunet.studies.model import Model
+from medunet.studies.model import Model, Predicted
 from medunet.studies.publish import publish
 from medunet.studies.qc import examine, risk_of
 from medunet.studies.reader import Reader, ReadingDiedError
 from medunet.studies.study import Study
-from medunet.studies.task import Request
-from medunet.studies.writers import Writer
+from medunet.studies.task import Options, Request
+from medunet.studies.writers import NEED_DICOM, Writer
 
-BYTES_PER_VOXEL = 5  # float32 of each channel, and the mask
+BYTES_PER_VOXEL = 10  # of each channel: float32, the mask, and what examining it takes
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,14 @@ class Loaded:
 
 
 @lru_cache(maxsize=8)
-def model_of(run: str, folds: tuple[int, ...] | None, mirror: bool | None) -> Model:
+def model_of(run: str, options: Options) -> Model:
     """Return the model of a request; its hashes are taken once."""
-    return Model.open(Path(run), folds, mirror)
+    return Model.open(Path(run), options)
 
 
 def checked_model(request: Request) -> Model:
     """Return the model of a request; StudyError if it is not the one that the study was queued for."""
-    model = model_of(request.model, request.folds, request.mirror)
+    model = model_of(request.model, request.options)
     if model.sha256 != request.model_sha256:
         raise StudyError(
             f"the run {model.run.path.name} has changed since the study was queued. Queue it again: "
@@ -65,7 +62,7 @@ def choose_series(request: Request, model: Model, reader: Reader) -> tuple[Choic
     candidates, died = [], False
     for image in request.images:
         try:
-            candidates.append(Candidate(image, reader.facts(image)))
+            candidates.append(Candidate(image, reader.facts(image, request.options.irregular)))
         except StudyError as error:
             candidates.append(Candidate(image, problem=str(error)))
         except ReadingDiedError as error:
@@ -86,19 +83,20 @@ def choose_series(request: Request, model: Model, reader: Reader) -> tuple[Choic
 def read(request: Request, model: Model, choice: Choice, reader: Reader) -> Loaded:
     """Return the study's volume, read in the limited process."""
     card = model.run.card
-    volume, hashes = reader.read(choice.images, card.channels, card.pixel_mm)
+    if NEED_DICOM & set(request.writers) and not all(image.dicom for image in choice.images):
+        raise StudyError("DICOM results need a DICOM scan; ask for --format nifti")
+    volume, hashes = reader.read(choice.images, card.channels, card.pixel_mm, request.options.irregular)
     return Loaded(request, model, volume, choice, tuple(hashes))
 
 
-def write(loaded: Loaded, mask: NDArray[Any], writers: Mapping[str, Writer]) -> dict[str, Any]:
+def write(loaded: Loaded, predicted: Predicted, writers: Mapping[str, Writer]) -> dict[str, Any]:
     """Examine a mask and write the study's folder; return result.json."""
+    mask, how = predicted
     request, model, volume, choice = loaded.request, loaded.model, loaded.volume, loaded.choice
     card = model.run.card
     flags = examine(volume, mask, card, model.training, choice.remarks)
     paths = list(request.all_paths())
-    voxels = np.bincount(mask.ravel(), minlength=256)
-    unit = voxel_volume_ml(volume.spacing_mm)
-    volumes = {label.name: round(int(voxels[value]) * unit, 4) for value, label in card.labels.items()}
+    sizes = label_sizes(mask, volume, card)
     result: dict[str, Any] = {
         "study": request.study,
         "content": request.content,
@@ -107,11 +105,12 @@ def write(loaded: Loaded, mask: NDArray[Any], writers: Mapping[str, Writer]) -> 
         "input_sha256": list(loaded.input_sha256),
         "model": model.facts,
         "model_sha256": model.sha256,
+        "options": request.options.model_dump(),
+        "how": dict(how),
         "versions": versions(),
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing_mm),
-        "voxels": {label.name: int(voxels[value]) for value, label in card.labels.items()},
-        "volume_ml": volumes,
+        **sizes,
         "flags": [vars(flag) for flag in flags],
         "risk": risk_of(flags),
         "warnings": [without_identity(warning, paths) for warning in volume.warnings],
@@ -120,18 +119,18 @@ def write(loaded: Loaded, mask: NDArray[Any], writers: Mapping[str, Writer]) -> 
         name=request.name,
         identity=request.identity,
         series=tuple(image.paths for image in choice.images),
-        dicom=choice.images[0].dicom,
+        grid=volume.grid,
         card=card,
         model=model.facts,
         model_sha256=model.sha256,
-        options=f"{request.folds}|{request.mirror}",
-        volume_ml=volumes,
+        options=f"{request.options.model_dump_json()}{sorted(how.items())}",
         flags=result["flags"],
     )
 
     def fill(folder: Path) -> dict[str, Any]:
-        for name in request.writers:
-            writers[name](volume, mask, study, folder)
+        for name, writer in writers.items():  # in their order: some use what another has made
+            if name in request.writers:
+                writer(volume, mask, study, folder)
         return result
 
     return publish(Path(request.out), request.name, request.identity, fill)

@@ -8,7 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from medunet.config.base import Record
+from medunet.io.dicom_geometry import Irregular
 from medunet.studies.identity import sha256_of, short_id
 
 State = Literal["queued", "running", "done", "failed", "refused"]
@@ -30,6 +33,15 @@ class Image(Record):
         return tuple(Path(self.folder, name) for name in self.files)
 
 
+class Options(Record):
+    """What decides a mask besides the study and the weights."""
+
+    folds: tuple[int, ...] | None = None  # None: all that are trained
+    mirror: bool | None = None  # None: as the recipe says
+    irregular: Irregular = "error"
+    budget_s: float | None = Field(None, gt=0)  # for each study
+
+
 class Request(Record):
     """One study for one model. `content` is a hash of what the scanner made, wherever it lies."""
 
@@ -40,16 +52,14 @@ class Request(Record):
     model_sha256: str
     writers: tuple[str, ...]
     out: str
-    folds: tuple[int, ...] | None = None
-    mirror: bool | None = None
+    options: Options = Options()
     refused: str = ""  # why it cannot be processed, where that is known already
 
     @cached_property
     def identity(self) -> str:
         """The hash of all that decides the result: study, model and options, but not where it goes."""
-        return sha256_of(
-            self.study, self.content, self.model_sha256, *self.writers, f"{self.folds}|{self.mirror}"
-        )
+        options = self.options.model_dump_json()
+        return sha256_of(self.study, self.content, self.model_sha256, *self.writers, options)
 
     @cached_property
     def key(self) -> str:

@@ -17,19 +17,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
-
-from numpy.typing import NDArray
 
 from medunet.studies import stages
 from medunet.studies.closing import Closing
 from medunet.studies.held import Held, Holding
 from medunet.studies.ledger import Ledger
-from medunet.studies.model import Load, Model, Predictor, load_segmenter
+from medunet.studies.model import Load, Model, Predicted, Predictor, load_segmenter
 from medunet.studies.publish import finished
 from medunet.studies.reader import Reader
 from medunet.studies.settings import WorkSettings
-from medunet.studies.task import Task
+from medunet.studies.task import Options, Task
 from medunet.studies.writers import WRITERS, Writer
 
 MODELS_KEPT = 2
@@ -48,7 +45,7 @@ class Item:
 
     held: Held
     loaded: stages.Loaded
-    mask: NDArray[Any] | None = None
+    predicted: Predicted | None = None
 
 
 class Worker:
@@ -77,7 +74,7 @@ class Worker:
         self._predicting = False
         self._to_predict: queue.Queue[Item | None] = queue.Queue()
         self._to_write: queue.Queue[Item | None] = queue.Queue()
-        self._predictors: dict[str, Predictor] = {}
+        self._predictors: dict[tuple[str, Options], Predictor] = {}
 
     def run(self) -> None:
         """Work until the ledger is empty (or for ever), or until `halt` is called or SIGTERM comes.
@@ -190,11 +187,11 @@ class Worker:
                 if self.stop.is_set():
                     return
                 self.holding.stage(held, "predict")
-                mask = self._predict(predictor, loaded)
+                predicted = self._predict(predictor, loaded)
                 self.holding.stage(held, "wait")
-                self._to_write.put(Item(held, loaded, mask))
+                self._to_write.put(Item(held, loaded, predicted))
 
-    def _predict(self, predictor: Predictor, loaded: stages.Loaded) -> NDArray[Any]:
+    def _predict(self, predictor: Predictor, loaded: stages.Loaded) -> Predicted:
         try:
             self._predicting = True
             return predictor.predict(loaded.volume)
@@ -202,11 +199,12 @@ class Worker:
             self._predicting = False
 
     def _predictor(self, model: Model) -> Predictor:
-        if model.sha256 not in self._predictors:
+        key = model.sha256, model.options  # the same weights may be asked for with and without mirroring
+        if key not in self._predictors:
             while len(self._predictors) >= MODELS_KEPT:
                 self._predictors.pop(next(iter(self._predictors)))
-            self._predictors[model.sha256] = self.load(model, self.settings)
-        return self._predictors[model.sha256]
+            self._predictors[key] = self.load(model, self.settings)
+        return self._predictors[key]
 
     # ----------------------------------------------------------------------------------------- write
 
@@ -214,9 +212,9 @@ class Worker:
         while (item := self._to_write.get()) is not None:
             task = item.held.task
             with self.closing.answering_for(task, self.stop.is_set):
-                if item.mask is not None:
+                if item.predicted is not None:
                     self.holding.stage(item.held, "write")
-                    result = stages.write(item.loaded, item.mask, self.writers)
+                    result = stages.write(item.loaded, item.predicted, self.writers)
                     self.holding.stage(item.held, "done")
                     self.closing.finish(task, "done", result=result, seconds=item.held.seconds)
 

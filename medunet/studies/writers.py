@@ -31,8 +31,9 @@ def write_nifti(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) 
 
 WRITERS: dict[str, Writer] = {
     "nifti": write_nifti,
+    "sr": dicom_results.report,  # writes the segmentation that it refers to, which is then there
     "seg": dicom_results.segmentation,
     "rtstruct": dicom_results.structures,
-    "sr": dicom_results.report,
     "preview": dicom_results.preview,
 }
+NEED_DICOM = set(WRITERS) - {"nifti"}

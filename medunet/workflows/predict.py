@@ -12,12 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import numpy as np
-
 from medunet.config.budget import parse_seconds
 from medunet.config.run import RunFolder
+from medunet.data.pieces import label_sizes
 from medunet.errors import ConfigError, DataError, MedunetError
-from medunet.geometry import voxel_volume_ml
 from medunet.io.dicom_geometry import Irregular
 from medunet.io.find import ENDINGS
 from medunet.io.read import Source, content_hash, find_images, read_image
@@ -195,16 +193,5 @@ def _was_meant(path: Path, inputs: Sequence[Path]) -> bool:
 
 def _measured(volume: Volume, mask: Any, run: RunFolder) -> dict[str, Any]:
     """Return voxels and, where the voxel size is known, ml (3D) or mm2 (2D) per label."""
-    counts = np.bincount(mask.ravel(), minlength=256)
-    voxels = {label.name: int(counts[value]) for value, label in run.card.labels.items()}
-    unit = voxel_volume_ml(volume.spacing_mm)
-    facts: dict[str, Any] = {
-        "shape": list(volume.shape),
-        "spacing_mm": list(volume.spacing_mm),
-        "voxels": voxels,
-    }
-    if len(volume.shape) == 3:
-        facts["volume_ml"] = {name: round(n * unit, 4) for name, n in voxels.items()}
-    elif volume.spacing_known:
-        facts["area_mm2"] = {name: round(n * unit * 1000, 4) for name, n in voxels.items()}
-    return facts
+    facts = {"shape": list(volume.shape), "spacing_mm": list(volume.spacing_mm)}
+    return facts | label_sizes(mask, volume, run.card)

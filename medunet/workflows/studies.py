@@ -53,8 +53,7 @@ class Order:
             model_sha256=self.model.sha256,
             writers=self.writers,
             out=str(self.out.resolve()),
-            folds=self.model.folds,
-            mirror=self.model.mirror,
+            options=self.model.options,
             refused=refused,
         )
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medunet.io.volume import Volume
 from medunet.studies.ledger import Ledger
-from medunet.studies.model import Model
+from medunet.studies.model import Model, Predicted
 from medunet.studies.owner import owner_of
 from medunet.studies.settings import WorkSettings
 from medunet.studies.worker import Worker
@@ -20,9 +18,10 @@ from medunet.studies.worker import Worker
 class Threshold:
     """Finds label 1 above 80 and label 2 between 40 and 80."""
 
-    def predict(self, volume: Volume) -> NDArray[Any]:
+    def predict(self, volume: Volume) -> Predicted:
         image = volume.array[0]
-        return np.select([image > 80, image > 40], [1, 2], 0).astype(np.uint8)
+        mask = np.select([image > 80, image > 40], [1, 2], 0).astype(np.uint8)
+        return Predicted(mask, {"backend": "threshold"})
 
 
 def load(model: Model, settings: WorkSettings) -> Threshold:

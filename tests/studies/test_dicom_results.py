@@ -8,12 +8,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from medunet.errors import StudyError
 from medunet.io.dicom_mask import read_dicom_mask
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.find import find_images
 from medunet.io.read import read_image
-from medunet.io.volume import Volume
+from medunet.io.volume import Grid, Volume
 from medunet.studies.study import Study
 from medunet.studies.writers import WRITERS
 from tests.io.hard_series import Series, save
@@ -25,17 +24,16 @@ FILES = {"seg": "seg.dcm", "rtstruct": "rtstruct.dcm", "sr": "sr.dcm", "preview"
 Folder = Callable[[str], Path]
 
 
-def study_of(files: tuple[Path, ...], **changes: Any) -> Study:
+def study_of(files: tuple[Path, ...], grid: Grid, **changes: Any) -> Study:
     facts: dict[str, Any] = {
         "name": "s1",
         "identity": "i",
         "series": (files,),
-        "dicom": True,
+        "grid": grid,
         "card": card(),
         "model": {"run": "two_balls"},
         "model_sha256": "0" * 64,
         "options": "",
-        "volume_ml": {},
         "flags": (),
     }
     return Study(**facts | changes)
@@ -67,10 +65,10 @@ def drawn(volume: Volume) -> Any:
 @pytest.mark.parametrize("kind", DICOM)
 def test_every_format_is_written_alike_each_time(kind: str, scan: Volume, folder: Folder) -> None:
     files = tuple(sorted((scan.path).iterdir()))
-    study = study_of(files)
+    study = study_of(files, scan.grid)
     first, again = folder("a"), folder("b")
     made = WRITERS[kind](scan, drawn(scan), study, first)
-    WRITERS[kind](scan, drawn(scan), study_of(files[::-1], identity="other formats"), again)
+    WRITERS[kind](scan, drawn(scan), study_of(files[::-1], scan.grid, identity="other formats"), again)
     assert first / FILES[kind] in made
     assert sorted(made) == sorted(first.iterdir())
     for path in made:
@@ -84,7 +82,7 @@ def test_every_format_is_written_alike_each_time(kind: str, scan: Volume, folder
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
 def test_masks_come_back_voxel_for_voxel(kind: str, scan: Volume, folder: Folder) -> None:
     files = tuple(sorted((scan.path).iterdir()))
-    (path,) = WRITERS[kind](scan, drawn(scan), study_of(files), folder("a"))
+    (path,) = WRITERS[kind](scan, drawn(scan), study_of(files, scan.grid), folder("a"))
     back = read_dicom_mask(path, scan.grid, card().drawn_names)
     assert np.array_equal(scan.grid.to_ras(back), drawn(scan))
 
@@ -98,7 +96,7 @@ def test_results_of_resampled_planes_lie_on_the_planes(heights: Any, tmp_path: P
     mask[2:9, 4:9, 1:6] = 1
     stored = volume.grid.from_ras(mask)
     assert stored.any()
-    (path,) = WRITERS["seg"](volume, mask, study_of(files), folder("a"))
+    (path,) = WRITERS["seg"](volume, mask, study_of(files, volume.grid), folder("a"))
     dataset = pydicom.dcmread(path)
     sources = {pydicom.dcmread(file).SOPInstanceUID: file for file in files}
     drawn_on = [
@@ -116,20 +114,15 @@ def test_results_of_resampled_planes_lie_on_the_planes(heights: Any, tmp_path: P
 
 
 def test_an_empty_mask_has_a_report_but_no_segmentation(scan: Volume, folder: Folder) -> None:
-    study = study_of(tuple(sorted((scan.path).iterdir())))
+    study = study_of(tuple(sorted((scan.path).iterdir())), scan.grid)
     empty = np.zeros(scan.shape, np.uint8)
     assert WRITERS["seg"](scan, empty, study, folder("a")) == []
     assert WRITERS["rtstruct"](scan, empty, study, folder("b")) == []
     assert [path.name for path in WRITERS["sr"](scan, empty, study, folder("c"))] == ["sr.dcm"]
 
 
-def test_a_scan_that_is_no_dicom_has_no_dicom_results(scan: Volume, folder: Folder) -> None:
-    with pytest.raises(StudyError, match="need a DICOM scan"):
-        WRITERS["seg"](scan, drawn(scan), study_of((), dicom=False), folder("a"))
-
-
 def test_results_are_no_scans(scan: Volume, folder: Folder) -> None:
-    study = study_of(tuple(sorted((scan.path).iterdir())))
+    study = study_of(tuple(sorted((scan.path).iterdir())), scan.grid)
     place = folder("a")
     for kind in DICOM:
         WRITERS[kind](scan, drawn(scan), study, place)

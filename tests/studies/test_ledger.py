@@ -15,6 +15,7 @@ from medunet.studies import database
 from medunet.studies import ledger as module
 from medunet.studies.database import TABLES, file_system_of
 from medunet.studies.ledger import Ledger
+from medunet.studies.task import Options
 from tests.studies.conftest import request_of
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,11 @@ def test_the_same_study_model_and_options_are_one_task(ledger: Ledger):
     assert len(ledger.add(first)) == 2
     elsewhere = request_of(0, images=[request_of(7).images[0]])  # the same content in another folder
     assert ledger.add([*first, elsewhere]) == []
-    others = [request_of(0, model_sha256="other"), request_of(0, out="/b"), request_of(0, mirror=True)]
+    others = [
+        request_of(0, model_sha256="other"),
+        request_of(0, out="/b"),
+        request_of(0, options=Options(mirror=True)),
+    ]
     assert len(ledger.add(others)) == 3
     assert len({request.name for request in (request_of(0), others[1])}) == 1  # the folder of results
 
