@@ -86,7 +86,7 @@ def run(  # noqa: PLR0913  one parameter an option
     from medunet.workflows import studies as work
 
     how = _settings(settings, ledger, workspace, device)
-    result = work.run(_ledger(ledger, workspace), how, engine, workers, _pairs(engine_set))
+    result = work.run(_ledger(ledger, workspace, how), how, engine, workers, _pairs(engine_set))
     bad = result["failed"] or result["refused"] or result["unfinished"]
     finish(result, json_file, failed=bool(bad), show=True)
 
@@ -120,7 +120,7 @@ def watch(  # noqa: PLR0913  one parameter an option
     order = _order(model, out, formats, _options(fold, mirror, irregular, budget), priority, workspace)
     how = _settings(settings, ledger, workspace, device)
     result = work.watch(
-        _ledger(ledger, workspace),
+        _ledger(ledger, workspace, how),
         _changes(place, stable, out, workspace),
         order,
         how,
@@ -128,7 +128,7 @@ def watch(  # noqa: PLR0913  one parameter an option
         workers=workers,
         options=_pairs(engine_set),
     )
-    finish(result, json_file, show=True)
+    finish(result, json_file, failed=not result["stopped"], show=True)
 
 
 @app.command()
@@ -192,14 +192,14 @@ def report(
     finish({"studies": rows}, json_file)
 
 
-def _ledger(place: str | None, workspace: Path, *, there: bool = False) -> Any:
-    """Open the ledger; ConfigError if it must be `there` and is not."""
+def _ledger(place: str | None, workspace: Path, how: Any = None, *, there: bool = False) -> Any:
+    """Open the ledger for workers of these settings; ConfigError if it must be `there` and is not."""
     from medunet.studies.ledger import Ledger
 
     file = _place(place, workspace)
     if there and "://" not in file and not Path(file).is_file():
         raise ConfigError(f"{file}: there is no ledger. Queue studies first: medunet studies add.")
-    return Ledger(file)
+    return Ledger(file, how.max_attempts) if how else Ledger(file)
 
 
 def _place(place: str | None, workspace: Path) -> str:

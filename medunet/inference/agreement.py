@@ -12,18 +12,28 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from medunet.inference.forward import Forward, Window
+from medunet.inference.forward import Forward, Precision, Window
 from medunet.inference.tiles import Tiling, cut
 
 TOLERANCE = 0.98  # Dice of the labels of both; bf16 changes single voxels at borders
-RECORD = "agreement.json"
+SMALL = 2000  # voxels of a label in both masks together, of which a few are more than the tolerance
 
 
 def labels_dice(found: Tensor, expected: Tensor) -> float:
-    """Return the Dice of two masks of one shape over all labels together; 1 where both are empty."""
-    shared = ((found == expected) & (expected > 0)).sum()
-    either = (found > 0).sum() + (expected > 0).sum()
-    return float(2 * shared / either) if either else 1.0
+    """Return the Dice of two masks of one shape: of the worst label, small ones counted together.
+
+    1 where both are empty.
+    """
+    top = int(max(found.max(), expected.max())) + 1
+    pairs = [
+        torch.bincount(mask.flatten().long(), minlength=top)[1:]
+        for mask in (found, expected, torch.where(found == expected, found, 0))
+    ]
+    either, shared = pairs[0] + pairs[1], pairs[2]
+    small = either < SMALL
+    groups = [(int(e), int(s)) for e, s in zip(either[~small], shared[~small], strict=True)]
+    groups.append((int(either[small].sum()), int(shared[small].sum())))
+    return min((2 * s / e for e, s in groups if e), default=1.0)
 
 
 def tile_with_most(
@@ -60,21 +70,29 @@ def agreement(network: nn.Module, converted: nn.Module, tile: Tensor, window: Wi
     return labels_dice(found, expected)
 
 
-def recorded(folder: Path | None) -> float | None:
-    """Return the agreement that was found when a folder's network was converted; None: not known."""
+def recorded(folder: Path | None, precision: Precision) -> float | None:
+    """Return the agreement that was found for a folder's converted network; None: not known."""
+    if folder is None:
+        return None
     try:
-        return float(json.loads((folder / RECORD).read_text(encoding="utf-8"))["dice"]) if folder else None
+        return float(json.loads(_place(folder, precision).read_text(encoding="utf-8"))["dice"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def record(folder: Path | None, dice: float) -> None:
+def record(folder: Path | None, precision: Precision, dice: float) -> None:
     """Keep an agreement beside the converted network, where there is such a folder."""
     if folder is None or not folder.is_dir():
         return
-    temporary = folder / f"{RECORD}.part"
+    place = _place(folder, precision)
+    temporary = place.with_suffix(".part")
     try:
         temporary.write_text(json.dumps({"dice": dice}), encoding="utf-8")
-        temporary.replace(folder / RECORD)
+        temporary.replace(place)
     except OSError:
         return
+
+
+def _place(folder: Path, precision: Precision) -> Path:
+    """Return where the agreement is kept: the same conversion computes in bf16 on one machine only."""
+    return folder / f"agreement_{precision}.json"

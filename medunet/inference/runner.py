@@ -89,27 +89,40 @@ class Runner:
         except RuntimeError as error:
             self._fall_back(f"cannot run this network ({str(error).splitlines()[0][:200]})")
             return
-        known = [agreement.recorded(built.kept) for built in self._built]
+        known = [agreement.recorded(built.kept, built.precision) for built in self._built]
         same = all(b.network is network for b, network in zip(self._built, self._networks, strict=True))
         self._checked = same
         if not same and None not in known:
             self._judge([dice for dice in known if dice is not None])
 
-    def _predict(self, image: Tensor, window: Window, out_shape: Sequence[int]) -> Tensor:
+    def _predict(
+        self,
+        image: Tensor,
+        window: Window,
+        out_shape: Sequence[int],
+        networks: Sequence[nn.Module] | None = None,
+    ) -> Tensor:
         return predict_labels(
-            [built.network for built in self._built],
+            networks or [built.network for built in self._built],
             image,
             patch_voxels=window.patch_voxels,
             out_shape=out_shape,
             overlap=window.overlap,
             mirror_axes=window.mirror_axes,
             batch_size=window.batch_size,
-            precision=self._built[0].precision,
+            precision=window.precision if networks else self._built[0].precision,
             device=window.device,
         )
 
     def _agrees(self, image: Tensor, found: Tensor, window: Window) -> bool:
-        """Compare the networks on the tile with the most labels; fall back where they differ."""
+        """Compare the networks on the tile with the most labels; fall back where they differ.
+
+        Where nothing was found, on the whole image: is there really nothing? If so, the next image tells.
+        """
+        if not found.any():
+            alone = replace(window, overlap=0.0, mirror_axes=(), precision="fp32")
+            expected = self._predict(image, alone, found.shape, self._networks)
+            return not expected.any() or self._judge([0.0])
         dice = []
         with evaluating(self._networks):
             for network, built in zip(self._networks, self._built, strict=True):
@@ -117,8 +130,7 @@ class Runner:
                 tile = agreement.tile_with_most(found, image, window.patch_voxels, margin)
                 window = replace(window, precision=built.precision)
                 dice.append(agreement.agreement(network, built.network, tile, window))
-                if found.any():
-                    agreement.record(built.kept, dice[-1])
+                agreement.record(built.kept, built.precision, dice[-1])
         return self._judge(dice)
 
     def _judge(self, dice: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medunet.errors import ConfigError, DataError, MedunetError
+from medunet.errors import ConfigError, MedunetError
 from medunet.studies.held import Holding
 from medunet.studies.identity import without_identity
 from medunet.studies.ledger import Ledger
@@ -17,7 +17,8 @@ from medunet.studies.log import note
 from medunet.studies.reader import ReadingDiedError
 from medunet.studies.task import State, Task
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# What is wrong with a disk, not with a study: files of studies are opened elsewhere, in the reading process.
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 
 
 class MachineError(ConfigError):
@@ -57,7 +58,7 @@ class Closing:
         try:
             yield
         except MedunetError as error:
-            _raise_if_the_disk_is_full(error)
+            _raise_if_it_was_the_disk(error.__cause__, str(error))
             died = isinstance(error, ReadingDiedError)
             if died and stopping():  # we ended the reading ourselves: the study is given back
                 return
@@ -66,6 +67,7 @@ class Closing:
         except MemoryError:
             self._fail(task, "failed", "the memory is full")
         except Exception as error:  # noqa: BLE001  one study must not end the batch
+            _raise_if_it_was_the_disk(error, f"a result cannot be written ({error})")
             self._fail(task, "failed", brief(error))
 
     def _fail(self, task: Task, state: State, reason: str) -> None:
@@ -79,7 +81,6 @@ def brief(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}{place}"
 
 
-def _raise_if_the_disk_is_full(error: MedunetError) -> None:
-    cause = error.__cause__
-    if isinstance(error, DataError) and isinstance(cause, OSError) and cause.errno in NO_ROOM:
-        raise MachineError(str(error)) from error
+def _raise_if_it_was_the_disk(error: BaseException | None, said: str) -> None:
+    if isinstance(error, OSError) and error.errno in DISK:
+        raise MachineError(said) from error

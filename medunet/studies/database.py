@@ -82,7 +82,7 @@ def open_engine(place: str) -> sql.Engine:
         raise ConfigError(
             f"--ledger {public(place)}: expected a file, or postgresql://USER:PASSWORD@HOST/DATABASE."
         )
-    url = place.replace("postgresql://", "postgresql+psycopg://", 1) if server else _file_url(Path(place))
+    url = place.replace("postgresql://", "postgresql+pg8000://", 1) if server else _file_url(Path(place))
     try:
         engine = sql.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=server)
     except ModuleNotFoundError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from medunet.errors import ConfigError
 from medunet.studies.database import CURSORS, FACTS, TASKS, TIME, first_line, open_engine, public
@@ -49,15 +49,35 @@ class Ledger:
         self._engine.dispose()
 
     def add(self, requests: Iterable[Request], priority: int = 0) -> list[str]:
-        """Queue what is not known yet; return the keys that are new."""
+        """Queue what is not known yet, or failed and is asked for otherwise; return the keys of these.
+
+        A study that waits takes the new priority, and the new places of its files.
+        """
         new: list[str] = []
         rows = {request.key: self._row(request, priority) for request in requests}
         waiting = list(rows.values())
         for start in range(0, len(waiting), ROWS_AT_ONCE):
-            few = self._insert(TASKS).values(waiting[start : start + ROWS_AT_ONCE])
-            statement = few.on_conflict_do_nothing(index_elements=["key"]).returning(TASKS.c.key)
-            new += [row.key for row in self._run(statement)]
+            few = waiting[start : start + ROWS_AT_ONCE]
+            query = sql.select(TASKS.c.key).where(
+                TASKS.c.key.in_([row["key"] for row in few]), TASKS.c.state.in_(OPEN)
+            )
+            known = {row.key for row in self._run(query)}
+            new += [row.key for row in self._run(self._upsert(few)) if row.key not in known]
         return new
+
+    def _upsert(self, rows: list[dict[str, Any]]) -> Any:
+        statement = self._insert(TASKS).values(rows)
+        said = statement.excluded
+        again = {"attempts": 0, "risk": None, "result": None, "started": None, "ended": None}
+        fresh = ("request", "priority", "state", "reason", "added")
+        return statement.on_conflict_do_update(
+            index_elements=["key"],
+            set_={name: said[name] for name in fresh} | again,
+            where=sql.and_(
+                TASKS.c.state.in_(("queued", "failed", "refused")),
+                sql.or_(TASKS.c.request != said.request, TASKS.c.priority != said.priority),
+            ),
+        ).returning(TASKS.c.key)
 
     def claim(self, owner: str, lease_s: float) -> Task | None:
         """Lease the next study to `owner`: the highest priority, then the oldest; None if none is queued."""
@@ -101,11 +121,13 @@ class Ledger:
             **NO_LEASE,
         )
 
-    def renew(self, owner: str, lease_s: float) -> set[str]:
-        """Prolong all leases of `owner` that have not ended; return the keys it still holds."""
-        statement = sql.update(TASKS).where(*self._held(owner))
-        statement = statement.values(lease_until=TIME + lease_s, heartbeat=TIME)
-        return {row.key for row in self._run(statement.returning(TASKS.c.key))}
+    def renew(self, owner: str, lease_s: float, keys: Collection[str]) -> int:
+        """Prolong the leases of `owner` on some studies that have not ended; return how many.
+
+        A lease that `owner` does not know of, because the answer to `claim` was lost, ends by itself.
+        """
+        held = sql.and_(*self._held(owner), TASKS.c.key.in_(keys))
+        return self._change(held, lease_until=TIME + lease_s, heartbeat=TIME)
 
     def finish(
         self,
@@ -124,10 +146,10 @@ class Ledger:
         held = sql.and_(TASKS.c.key == key, *self._held(owner))
         return bool(self._change(held, completions=done, **values, **NO_LEASE))
 
-    def give_back(self, owner: str, keys: Collection[str] | None = None) -> int:
+    def give_back(self, owner: str) -> int:
         """Queue again what `owner` holds and was not at fault for: the attempt does not count."""
-        held = self._held(owner) if keys is None else [*self._held(owner), TASKS.c.key.in_(keys)]
-        return self._change(sql.and_(*held), state="queued", attempts=TASKS.c.attempts - 1, **NO_LEASE)
+        held = sql.and_(*self._held(owner))
+        return self._change(held, state="queued", attempts=TASKS.c.attempts - 1, **NO_LEASE)
 
     def abandon(self, owner: str) -> int:
         """End all leases of a worker that is known to be dead; the attempt counts."""
@@ -206,7 +228,7 @@ class Ledger:
                 with self._engine.connect() as connection:
                     result = connection.execute(statement)
                     return list(result.fetchall()) if result.returns_rows else []
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 if pause_s is None:
                     raise ConfigError(
                         f"the ledger {public(self.place)} is away: {first_line(error)}"

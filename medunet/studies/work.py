@@ -14,7 +14,11 @@ from medunet.studies.worker import Worker
 
 
 def make_worker(settings: WorkSettings) -> Worker:
-    """Return a worker of this process."""
+    """Return a worker of this process; ConfigError where its device is not on this machine."""
+    if settings.device is not None:
+        from medunet.engine.distributed import pick_device
+
+        pick_device(settings.device)
     return Worker(settings, Ledger(settings.ledger, settings.max_attempts), owner_of(os.getpid()))
 
 

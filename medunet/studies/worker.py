@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +33,13 @@ from medunet.studies.writers import WRITERS, Writer
 MODELS_KEPT = 2
 HEARTBEATS = 4  # per lease
 MOST_HELD = 4  # studies: one is read, one predicted, one written, one waits
-STUCK = 70  # exit status of a worker that ended itself because a study took too long
+WORN = 70  # exit status of a worker that ended itself, so that a new one goes on
+
+
+def uses_gpu() -> bool:
+    """Tell whether this process computes on a GPU."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 class Stopped(BaseException):
@@ -195,6 +202,11 @@ class Worker:
         try:
             self._predicting = True
             return predictor.predict(loaded.volume)
+        except RuntimeError:
+            if uses_gpu():  # it may fail at everything from now on: a new process is started
+                self._problem = SystemExit(WORN)
+                self.stop.set()
+            raise
         finally:
             self._predicting = False
 
@@ -222,7 +234,9 @@ class Worker:
 
     def _beat(self) -> None:
         while not self._ended.wait(self.settings.lease_s / HEARTBEATS):
-            self.ledger.renew(self.owner, self.settings.lease_s)
+            self.ledger.renew(
+                self.owner, self.settings.lease_s, [held.task.key for held in self.holding.now()]
+            )
             self.ledger.expire()
             if self.settings.parent is not None and os.getppid() != self.settings.parent:
                 self.halt()
@@ -239,4 +253,4 @@ class Worker:
         self.closing.finish(held.task, "failed", reason=told)
         self.ledger.give_back(self.owner)
         self.reader.close()
-        os._exit(STUCK)
+        os._exit(WORN)

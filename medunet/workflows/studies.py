@@ -122,8 +122,12 @@ def watch(
     workers: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Queue what a source brings and work on it until SIGTERM or Ctrl-C."""
+    """Queue what a source brings and work on it until SIGTERM or Ctrl-C.
+
+    `stopped` is False where it ended by itself, because no worker could go on.
+    """
     before = ledger.counts()
+    stopped = False
     say("Watching; Ctrl-C ends ...")
     with _ending_on_signal():
         forever = settings.model_copy(update={"forever": True})
@@ -134,11 +138,13 @@ def watch(
                 told = _looked(ledger, changes, order, settings.read_limits, told)
                 time.sleep(settings.poll_s)
         except KeyboardInterrupt:
+            stopped = True
             say("Ending: what is predicted is written, the rest stays queued ...")
         finally:
             crew.end()
     after = ledger.counts()
-    return {state: after.get(state, 0) - before.get(state, 0) for state in ("done", "failed", "refused")}
+    result = {state: after.get(state, 0) - before.get(state, 0) for state in ("done", "failed", "refused")}
+    return {**result, "stopped": stopped}
 
 
 def look(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits) -> int:

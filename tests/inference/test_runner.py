@@ -59,7 +59,7 @@ def test_a_backend_that_agrees_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("level", [1.5, -9.0])
 def test_a_backend_that_differs_is_replaced_by_torch(monkeypatch: pytest.MonkeyPatch, level: float) -> None:
-    """Also where it finds nothing at all: then it is asked about the tile in the middle."""
+    """Also where it finds nothing at all: then it is asked about the whole image."""
     network, wrong = Bright(-0.5), Bright(level)
     chosen = runner(monkeypatch, lambda network, job: Built(wrong, "bf16"), network)
     labels, how = chosen.labels(image(), WINDOW, (24, 24))
@@ -105,28 +105,43 @@ def test_an_agreement_is_kept_with_what_was_converted(
         return Built(Bright(), "fp32", tmp_path)
 
     runner(monkeypatch, build, network).labels(image(), WINDOW, (24, 24))
-    assert recorded(tmp_path) == 1.0
+    assert recorded(tmp_path, "fp32") == 1.0
+    assert recorded(tmp_path, "bf16") is None  # the same conversion on another processor
     calls = network.calls
     _, how = runner(monkeypatch, build, network).labels(image(), WINDOW, (24, 24))
     assert how.agreement == 1.0
     assert network.calls == calls  # not asked again
-    agreement.record(tmp_path, 0.5)
+    agreement.record(tmp_path, "fp32", 0.5)
     _, how = runner(monkeypatch, build, network).labels(image(), WINDOW, (24, 24))
     assert how.backend == "torch"
 
 
-def test_nothing_found_is_not_kept_as_agreement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    chosen = runner(monkeypatch, lambda network, job: Built(Bright(), "fp32", tmp_path))
-    chosen.labels(image() - 5, WINDOW, (24, 24))
-    assert recorded(tmp_path) is None
+def test_nothing_found_says_nothing_about_a_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that never finds anything is found out by the first image that holds something."""
+    chosen = runner(monkeypatch, lambda network, job: Built(Bright(9.0), "fp32", tmp_path))
+    labels, how = chosen.labels(image() - 5, WINDOW, (24, 24))
+    assert (int(labels.sum()), how.backend, how.agreement) == (0, "fake", None)
+    assert recorded(tmp_path, "fp32") is None
+    labels, how = chosen.labels(image(), WINDOW, (24, 24))
+    assert (int(labels.sum()), how.backend) == (36, "torch")
 
 
 def test_a_broken_record_counts_as_none(tmp_path: Path) -> None:
-    (tmp_path / agreement.RECORD).write_text("{")
-    assert recorded(tmp_path) is None
+    (tmp_path / "agreement_fp32.json").write_text("{")
+    assert recorded(tmp_path, "fp32") is None
 
 
-def test_dice_is_that_of_all_labels_together() -> None:
+def test_dice_is_that_of_the_worst_label() -> None:
+    one = torch.zeros(100, 100, dtype=torch.int64)
+    one[:60], one[90:, :50] = 1, 2
+    other = one.clone()
+    other[59] = 0
+    assert labels_dice(one, other) == pytest.approx(2 * 5900 / 11900)
+    other[90:] = 0  # 500 voxels are small: counted with all small ones
+    assert labels_dice(one, other) == 0.0
+
+
+def test_dice_is_that_of_all_small_labels_together() -> None:
     one, other = torch.tensor([0, 1, 1, 2, 2, 0]), torch.tensor([0, 1, 2, 2, 0, 0])
     assert labels_dice(one, other) == pytest.approx(2 * 2 / (4 + 3))
     assert labels_dice(one * 0, other * 0) == 1.0

@@ -79,7 +79,7 @@ def request_of(number: int = 0, **changes: object) -> Request:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server of this session, on a socket of its own."""
-    pytest.importorskip("psycopg", reason="PostgreSQL: pip install 'medunet[postgres]'")
+    pytest.importorskip("pg8000", reason="PostgreSQL: pip install 'medunet[postgres]'")
     places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
     tool = next((Path(str(place)) for place in reversed(places) if place), None)
     if tool is None:
@@ -104,7 +104,7 @@ def _server(tools: Path, folder: Path) -> Iterator[str]:
     control = [tools / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
     subprocess.run([*control, "-o", options, "start"], **quiet, **as_user)
     try:
-        yield f"postgresql://medunet@/postgres?host={folder}"
+        yield f"postgresql://medunet@/postgres?unix_sock={folder}/.s.PGSQL.5432"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], **quiet, **as_user)
         shutil.rmtree(folder, ignore_errors=True)

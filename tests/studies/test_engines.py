@@ -20,6 +20,7 @@ from medunet.studies.model import Model
 from medunet.studies.owner import is_dead, owner_of
 from medunet.studies.reader import ReadLimits
 from medunet.studies.settings import WorkSettings
+from medunet.studies.worker import WORN
 from medunet.workflows.studies import Order, add, run
 from tests.studies.conftest import request_of, scans
 from tests.studies.stub_run import COMMAND
@@ -77,6 +78,25 @@ def test_workers_that_cannot_start_end_the_run(ledger: Ledger, settings: WorkSet
     with pytest.raises(ConfigError, match=r"died before they held a study \(status 9\)"):
         wait(crew, ledger)
     crew.end()
+
+
+def test_workers_that_ended_themselves_are_replaced(ledger: Ledger, settings: WorkSettings):
+    ledger.add([request_of()])
+    crew = local.start(settings, 1, ledger, {}, [sys.executable, "-c", f"raise SystemExit({WORN})"])
+    end = time.monotonic() + BUSY_S
+    while crew.started < local.IDLE_DEATHS + 2:
+        assert time.monotonic() < end
+        assert crew.tend()
+        time.sleep(0.02)
+    crew.end()
+
+
+def test_a_device_that_is_not_here_leaves_the_queue_as_it_is(ledger: Ledger, settings: WorkSettings):
+    ledger.add([request_of()])
+    absent = "mps" if sys.platform == "linux" else "cuda"
+    with pytest.raises(ConfigError, match=f"--device {absent}: not on this machine"):
+        local.start(settings.model_copy(update={"device": absent}), 1, ledger, {})
+    assert ledger.counts() == {"queued": 1}
 
 
 def test_a_worker_that_says_that_it_cannot_go_on_is_not_replaced(ledger: Ledger, settings: WorkSettings):

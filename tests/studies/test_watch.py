@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,11 +97,24 @@ def test_watching_goes_on_when_the_source_is_away_and_ends_in_order(
     monkeypatch.setattr(engines, "start", start)
     before = signal.getsignal(signal.SIGTERM)
     told = watch(ledger, FolderChanges(tmp_path / "in", 0), Order(model, tmp_path / "out"), settings)
-    assert told == {"done": 0, "failed": 0, "refused": 0}
+    assert told == {"done": 0, "failed": 0, "refused": 0, "stopped": True}
     assert (crew.rounds, crew.ended, asked[0].forever) == (6, True, True)
     assert ledger.counts() == {"queued": 1}
     assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err.count("tried again") == 1  # the folder was not there at first
+
+
+def test_watching_ends_by_itself_when_no_worker_can_go_on(
+    tmp_path: Path,
+    ledger: Ledger,
+    settings: WorkSettings,
+    model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    crew = SimpleNamespace(tend=lambda: False, end=lambda: None)
+    monkeypatch.setattr(engines, "start", lambda *_: crew)
+    told = watch(ledger, FolderChanges(tmp_path, 0), Order(model, tmp_path / "out"), settings)
+    assert told["stopped"] is False
 
 
 def test_the_cursor_moves_only_when_all_is_queued(tmp_path: Path, ledger: Ledger, model: Model):

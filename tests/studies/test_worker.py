@@ -17,11 +17,13 @@ import pytest
 from medunet.errors import ConfigError, DataError
 from medunet.io.volume import Volume
 from medunet.studies import stages
+from medunet.studies import worker as module
 from medunet.studies.held import Holding
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import Reader, ReadLimits
 from medunet.studies.settings import WorkSettings
+from medunet.studies.task import Options
 from medunet.studies.worker import Worker
 from medunet.workflows.studies import Order, add
 from tests.studies.conftest import make_run, request_of, scans
@@ -236,6 +238,60 @@ def test_a_full_disk_ends_the_worker_and_costs_no_study(
     with pytest.raises(ConfigError, match="no room"):
         make(writers={"nifti": write}).run()
     assert ledger.counts() == {"queued": 3}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ESTALE])
+def test_a_folder_that_cannot_be_written_ends_the_worker_too(
+    ledger: Ledger,
+    queued: Callable[[int], Path],
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+):
+    queued(2)
+
+    def publish(*_: object) -> Any:
+        raise OSError(number, os.strerror(number), "out")
+
+    monkeypatch.setattr(stages, "publish", publish)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        make().run()
+    assert ledger.counts() == {"queued": 2}
+
+
+def test_a_network_that_fails_on_a_gpu_ends_the_process_so_that_a_new_one_starts(
+    ledger: Ledger, queued: Callable[[int], Path], make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    queued(3)
+    monkeypatch.setattr(module, "uses_gpu", lambda: True)
+
+    def fail(volume: Volume) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(SystemExit) as end:
+        make(fail).run()
+    assert end.value.code == module.WORN
+    assert ledger.counts() == {"failed": 1, "queued": 2}
+
+
+def test_studies_with_unlike_options_have_networks_of_their_own(
+    tmp_path: Path, ledger: Ledger, settings: WorkSettings, model: Model, warm: Reader
+):
+    loaded: list[bool | None] = []
+
+    def load(chosen: Model, _: WorkSettings) -> Threshold:
+        loaded.append(chosen.options.mirror)
+        return Threshold()
+
+    paths = [scans(tmp_path / "scans", 1)]
+    for mirror in (True, False):
+        order = Order(Model.open(model.run.path, Options(mirror=mirror)), tmp_path / "out")
+        add(ledger, paths, order, LIMITS, quiet=True)
+    Worker(settings, ledger, "me", load=load, reader=warm).run()
+    assert loaded == [True, False]
+    results = [row["result"] for row in ledger.rows()]
+    assert [result["options"]["mirror"] for result in results] == [True, False]
+    assert all(result["how"] == {"backend": "threshold"} for result in results)
 
 
 def test_a_run_that_changed_since_the_study_was_queued_is_refused(

@@ -16,6 +16,7 @@ from medunet.errors import ConfigError
 from medunet.studies.ledger import Ledger
 from medunet.studies.owner import is_dead, owner_of
 from medunet.studies.settings import WorkSettings
+from medunet.studies.worker import WORN
 
 COMMAND = (sys.executable, "-m", "medunet.studies.work")
 CANNOT_GO_ON = 2  # exit status: a new worker would end in the same way
@@ -33,6 +34,7 @@ class LocalCrew:
     environment: Mapping[str, str]
     started: int = 0
     idle_deaths: int = 0
+    closed: int = 0  # studies, when a worker last died
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)  # by owner
 
     def add(self) -> None:
@@ -61,7 +63,9 @@ class LocalCrew:
             held = self.ledger.abandon(owner)
             if status in (0, CANNOT_GO_ON):
                 continue
-            self.idle_deaths = 0 if held else self.idle_deaths + 1
+            closed = sum(self.ledger.counts().values()) - self.ledger.unfinished()
+            idle = not held and status != WORN and closed == self.closed
+            self.idle_deaths, self.closed = (self.idle_deaths + 1 if idle else 0), closed
             if self.idle_deaths >= IDLE_DEATHS:
                 raise ConfigError(f"{IDLE_DEATHS} workers died before they held a study (status {status}).")
             if self.settings.forever or self.ledger.unfinished():
@@ -92,6 +96,10 @@ def start(
     """Start worker processes; leases of processes of this machine that are dead end at once."""
     if options:
         raise ConfigError(f"--engine-set {', '.join(options)}: the local engine has no settings.")
+    if settings.device is not None:
+        from medunet.engine.distributed import pick_device
+
+        pick_device(settings.device)
     for owner in ledger.owners():
         if is_dead(owner):
             ledger.abandon(owner)

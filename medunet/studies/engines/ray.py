@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,9 @@ PATIENCE_S = 20.0
 class Actor:
     """One worker in an actor; Ray starts it again where it died, and calls `work` again."""
 
-    def __init__(self, settings: str) -> None:
-        """Make the worker."""
+    def __init__(self, settings: str, threads: int) -> None:
+        """Make the worker; Ray leaves one thread to actors that reserve no CPU."""
+        os.environ["OMP_NUM_THREADS"] = str(threads)
         self.worker = make_worker(WorkSettings.model_validate_json(settings))
 
     def work(self) -> None:
@@ -43,28 +43,30 @@ class Actor:
 
 @dataclass
 class RayCrew:
-    """Actors and their work in progress."""
+    """Actors by their work in progress."""
 
-    actors: list[Any]
-    running: list[Any]
+    actors: dict[Any, Any]
 
     def tend(self) -> bool:
         """Say whether any worker is left; Ray itself replaces dead ones."""
-        done, self.running = ray.wait(self.running, num_returns=len(self.running), timeout=0)
+        done, _ = ray.wait(list(self.actors), num_returns=len(self.actors), timeout=0)
         try:
             ray.get(done)
         except ray.exceptions.RayError as error:
             raise ConfigError(f"a worker of Ray ended: {str(error).strip().splitlines()[-1]}") from None
-        return bool(self.running)
+        for work in done:
+            ray.kill(self.actors.pop(work))  # its GPU is for those that wait for one
+        return bool(self.actors)
 
     def end(self) -> None:
         """Ask all workers to end, wait, and kill them."""
-        with suppress(ray.exceptions.RayError):
-            ray.get([actor.halt.remote() for actor in self.actors], timeout=PATIENCE_S)
-            ray.wait(self.running, num_returns=len(self.running), timeout=PATIENCE_S)
-        for actor in self.actors:
+        for actor in self.actors.values():
+            actor.halt.remote()
+        if self.actors:  # those that wait for a GPU never answer
+            ray.wait(list(self.actors), num_returns=len(self.actors), timeout=PATIENCE_S)
+        for actor in self.actors.values():
             ray.kill(actor)
-        self.actors, self.running = [], []
+        self.actors = {}
 
 
 def start(settings: WorkSettings, workers: int, ledger: Ledger, options: dict[str, Any]) -> RayCrew:
@@ -80,5 +82,6 @@ def start(settings: WorkSettings, workers: int, ledger: Ledger, options: dict[st
     resources = {"num_cpus": 0, "num_gpus": gpus} | options
     lasting = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 2}
     kind: Any = ray.remote(**resources, **lasting)(Actor)
-    actors = [kind.remote(settings.model_dump_json()) for _ in range(workers)]
-    return RayCrew(actors, [actor.work.remote() for actor in actors])
+    cores = int(options.get("num_cpus") or ray.cluster_resources().get("CPU", 1) / workers)
+    actors = [kind.remote(settings.model_dump_json(), max(1, cores)) for _ in range(workers)]
+    return RayCrew({actor.work.remote(): actor for actor in actors})
