@@ -9,8 +9,14 @@ from pathlib import Path
 
 LETTERS = 12  # of a hashed id: 48 bits
 UID = re.compile(r"(?<![\w.])\d+(?:\.\d+){5,}(?![\w.])")  # versions and spacings have fewer parts
-PATH = re.compile(r"(?<![\w/])/[^\s:;,'\"()]+")
+PATH = re.compile(r"(?<![\w/])/(?=[\w.~]).*?(?=: |; |, |['\"()]|$)", re.MULTILINE)  # names hold spaces
 SHORTEST_NAME = 3  # letters; shorter names are parts of other words
+# Names of folders and files that are no person's, and that messages use.
+PLAIN = {
+    "brain", "case", "cases", "data", "dicom", "file", "files", "folder", "head", "image", "images", "incoming",
+    "label", "labels", "mask", "masks", "nifti", "scan", "scans", "seg", "series", "slice", "slices", "studies",
+    "study", "volume",
+}  # fmt: skip
 
 
 def short_id(text: str) -> str:
@@ -39,8 +45,7 @@ def without_identity(text: str, paths: Iterable[Path] = ()) -> str:
         text = text.replace(whole, f"<{short_id(whole)}>")
     names = {Path(whole).name for whole in known} | {Path(whole).stem for whole in known}
     for name in sorted(names, key=len, reverse=True):
-        plain = name.isalpha() and name.islower()  # a word, such as image: messages use it too
-        if len(name) >= SHORTEST_NAME and not plain:
+        if len(name) >= SHORTEST_NAME and name not in PLAIN:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"<{short_id(name)}>", text)
     text = PATH.sub(lambda found: f"<{short_id(found[0])}>", text)
     return UID.sub(lambda found: f"<{short_id(found[0])}>", text)

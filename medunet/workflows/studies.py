@@ -13,7 +13,7 @@ from typing import Any
 
 from medunet.errors import ConfigError, MedunetError
 from medunet.studies import engines
-from medunet.studies.identity import short_id
+from medunet.studies.identity import short_id, without_identity
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import Reader, ReadLimits
@@ -166,9 +166,10 @@ def _looked(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits, 
     try:
         look(ledger, changes, order, limits)
     except (MedunetError, OSError) as error:
-        if told != str(error):
-            say(f"not looked, tried again: {error}")
-        return str(error)
+        reason = without_identity(str(error))  # files of patients come and go while it looks
+        if told != reason:
+            say(f"not looked, tried again: {reason}")
+        return reason
     return ""
 
 
