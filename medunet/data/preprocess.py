@@ -108,21 +108,25 @@ def normalise(image: Image, plan: Plan) -> Image:
     `ct`: clipped to the data set's 0.5 and 99.5 percentiles inside labels, then its mean and std.
     `zscore`: clipped to the image's own 0.5 and 99.5 percentiles, then its own mean and std.
     """
-    if plan.normalisation == "ct":
-        pairs = zip(image, plan.statistics, strict=True)
-        return np.stack([_standard(c, s.percentile_00_5, s.percentile_99_5, s.mean, s.std) for c, s in pairs])
-    return np.stack([_own_standard(channel) for channel in image])
+    out = np.array(image, np.float32)  # everything after it happens in place: images are large
+    for number, channel in enumerate(out):
+        if plan.normalisation == "ct":
+            known = plan.statistics[number]
+            _clip(channel, known.percentile_00_5, known.percentile_99_5)
+            channel -= known.mean
+            std = known.std
+        else:
+            _clip(channel, *map(float, np.percentile(channel, (0.5, 99.5))))
+            channel -= channel.mean(dtype=np.float64).astype(np.float32)
+            squares = sum(float(np.square(part, dtype=np.float64).sum()) for part in channel)
+            std = math.sqrt(squares / channel.size)
+        channel /= max(std, FLAT_STD)
+    return out
 
 
-def _own_standard(channel: Image) -> Image:
-    low, high = np.percentile(channel, (0.5, 99.5))
-    inside = np.clip(channel, low, high) if high > low else channel
-    return _standard(inside, low, high, float(inside.mean()), float(inside.std()))
-
-
-def _standard(channel: Image, low: float, high: float, mean: float, std: float) -> Image:
-    clipped = np.clip(channel, low, high) if high > low else channel
-    return ((clipped - mean) / max(std, FLAT_STD)).astype(np.float32)
+def _clip(channel: Image, low: float, high: float) -> None:
+    if high > low:
+        np.clip(channel, low, high, out=channel)
 
 
 def statistics_of(samples: NDArray[np.float64]) -> tuple[ChannelStatistics, ...]:
