@@ -93,6 +93,7 @@ class Inference(Record):
     """The sliding window."""
 
     overlap: float = Field(0.5, ge=0, lt=1)
+    first_pass: bool = False  # large images: windows overlap only where a pass without overlap finds anything
     mirror: bool = False  # average over mirrored copies: better by tenths of a point, 2^dims times slower
     batch_size: int = Field(1, ge=1)
 

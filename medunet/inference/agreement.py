@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from medunet.inference.forward import Forward, Precision, Window
-from medunet.inference.tiles import Tiling, cut
+from medunet.inference.tiles import Tiling, seen
 
 TOLERANCE = 0.98  # Dice of the labels of both; bf16 changes single voxels at borders
 SMALL = 2000  # voxels of a label in both masks together, of which a few are more than the tolerance
@@ -57,8 +57,7 @@ def tile_with_most(
     places = list(itertools.product(*tiling.grid))
     middle = places[len(places) // 2]
     best = max([middle, *places], key=marked)  # the middle one where there is no label at all
-    size = [length + 2 * lost for length, lost in zip(patch_voxels, margin, strict=True)]
-    return cut(image, tiling.corner(best, margin), size)
+    return seen(image, tiling, best, margin)
 
 
 def agreement(network: nn.Module, converted: nn.Module, tile: Tensor, window: Window) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from medunet.inference.forward import Forward, Window, flat_value
 from medunet.inference.rows import LabelRows
-from medunet.inference.tiles import Tiling, cut
+from medunet.inference.tiles import Tiling, seen
 
 OVERLAPS = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1)  # below what was asked for; less would show seams
 
@@ -24,32 +24,38 @@ class Fit:
 
     overlap: float
     seconds: float
+    tile_seconds: float
 
 
 def fit(
-    networks: Sequence[nn.Module], image: Tensor, window: Window, out_shape: Sequence[int], seconds: float
+    networks: Sequence[nn.Module],
+    image: Tensor,
+    window: Window,
+    out_shape: Sequence[int],
+    seconds: float,
+    where: Tensor | None = None,
 ) -> Fit:
     """Return the largest overlap, at most the window's own, that is expected to be done within `seconds`.
 
-    Where none is, the smallest one. The time of a tile is measured on the image's middle.
+    Where none is, the smallest one. The time of a tile is measured on the image's middle. where: as
+    `predict_labels` takes it.
     """
     tile_seconds, label_seconds = _measured(networks, image, window, out_shape)
     overlaps = [window.overlap, *(less for less in OVERLAPS if less < window.overlap)]
     margin = Forward(networks[0], window).margin
     for overlap in overlaps:
-        tiles = computed_tiles(image, replace(window, overlap=overlap), margin)
-        chosen = Fit(overlap, tiles * tile_seconds + label_seconds)
+        tiles = computed_tiles(image, replace(window, overlap=overlap), margin, where)
+        chosen = Fit(overlap, tiles * tile_seconds + label_seconds, tile_seconds)
         if chosen.seconds <= seconds:
             break
     return chosen
 
 
-def computed_tiles(image: Tensor, window: Window, margin: Sequence[int]) -> int:
+def computed_tiles(image: Tensor, window: Window, margin: Sequence[int], where: Tensor | None = None) -> int:
     """Return how many tiles of an image (C, *S) the network has to compute: flat ones count once a value."""
     tiling = Tiling(tuple(image.shape[1:]), window.patch_voxels, window.overlap)
-    size = _seen(window, margin)
-    tiles = (cut(image, tiling.corner(place, margin), size) for place in itertools.product(*tiling.grid))
-    values = [flat_value(tile) for tile in tiles]
+    places = (p for p in itertools.product(*tiling.grid) if where is None or where[tiling.box(p)].any())
+    values = [flat_value(seen(image, tiling, place, margin)) for place in places]
     return values.count(None) + len(set(values) - {None})
 
 
@@ -63,7 +69,7 @@ def _measured(
     total = 0.0
     for network in networks:
         forward = Forward(network, window)
-        tile = cut(image, tiling.corner(place, forward.margin), _seen(window, forward.margin))
+        tile = seen(image, tiling, place, forward.margin)
         for _ in range(2):  # the first one also warms up
             begun = time.monotonic()
             logits = forward.batch([tile])[0]
@@ -76,7 +82,3 @@ def _measured(
     LabelRows(window.patch_voxels, out, len(logits)).add(probs)
     share = math.prod(out_shape) / math.prod(out)
     return total, (time.monotonic() - begun) * share * len(networks)
-
-
-def _seen(window: Window, margin: Sequence[int]) -> list[int]:
-    return [length + 2 * lost for length, lost in zip(window.patch_voxels, margin, strict=True)]

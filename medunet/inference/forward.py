@@ -25,6 +25,7 @@ class Window:
     batch_size: int = 1
     precision: Precision = "bf16"
     device: torch.device | str = "cpu"
+    first_pass: bool = False  # where labels may be is looked for first, where that pays
 
 
 class Forward:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from medunet.inference import agreement, backends
 from medunet.inference.backends import Built, Job
 from medunet.inference.budget import fit
+from medunet.inference.first_pass import may_hold_labels, pays
 from medunet.inference.forward import Precision, Window
 from medunet.inference.window import evaluating, predict_labels
 
@@ -61,8 +63,8 @@ class Runner:
     def _labels(
         self, image: Tensor, window: Window, out_shape: Sequence[int], seconds: float | None
     ) -> tuple[Tensor, How]:
-        window, told = self._fitted(image, window, out_shape, seconds)
-        found = self._predict(image, window, out_shape)
+        window, where, told = self._fitted(image, window, out_shape, seconds)
+        found = self._predict(image, window, out_shape, where=where)
         if not self._checked and not self._agrees(image, found, window):
             found = self._predict(image, window, out_shape)
         how = How(self.name, self._built[0].precision, window.overlap, self._dice, (*self._notes, *told))
@@ -101,6 +103,7 @@ class Runner:
         window: Window,
         out_shape: Sequence[int],
         networks: Sequence[nn.Module] | None = None,
+        where: Tensor | None = None,
     ) -> Tensor:
         return predict_labels(
             networks or [built.network for built in self._built],
@@ -112,6 +115,7 @@ class Runner:
             batch_size=window.batch_size,
             precision=window.precision if networks else self._built[0].precision,
             device=window.device,
+            where=where,
         )
 
     def _agrees(self, image: Tensor, found: Tensor, window: Window) -> bool:
@@ -151,23 +155,36 @@ class Runner:
 
     def _fitted(
         self, image: Tensor, window: Window, out_shape: Sequence[int], seconds: float | None
-    ) -> tuple[Window, tuple[str, ...]]:
-        """Return the window with the overlap that the time allows, and what there is to tell about it."""
-        if seconds is None:
-            return window, ()
+    ) -> tuple[Window, Tensor | None, tuple[str, ...]]:
+        """Return the window with the overlap that the time allows, where to look, and what is to be told.
+
+        A first pass comes before less overlap: it costs less where labels are.
+        """
+        if seconds is None and not window.first_pass:
+            return window, None, ()
         networks = [built.network for built in self._built]
         window = replace(window, precision=self._built[0].precision)
+        begun, where, asked, notes = time.monotonic(), None, window.overlap, list[str]()
         with torch.inference_mode(), evaluating(networks):
-            chosen = fit(networks, image, window, out_shape, seconds)
-        fitted = replace(window, overlap=chosen.overlap)
+            chosen = None if seconds is None else fit(networks, image, window, out_shape, seconds)
+            hurried = chosen is not None and seconds is not None and chosen.overlap < asked
+            allowed = None if seconds is None or chosen is None else seconds / 2 / chosen.tile_seconds
+            if (window.first_pass or hurried) and pays(image.shape[1:], window, len(networks), allowed):
+                where = may_hold_labels(networks[0], image, window)
+                notes.append("windows without a label in a first pass were left out")
+            if chosen is None or seconds is None:
+                return window, where, tuple(notes)
+            if where is not None:
+                seconds -= time.monotonic() - begun
+                chosen = fit(networks, image, window, out_shape, seconds, where)
         if chosen.seconds > seconds:
-            return fitted, (
+            notes.append(
                 f"{seconds:.0f} s are too few: about {chosen.seconds:.0f} s with an overlap of "
-                f"{chosen.overlap:g}, the smallest",
+                f"{chosen.overlap:g}, the smallest"
             )
-        if chosen.overlap < window.overlap:
-            return fitted, (
-                f"overlap {chosen.overlap:g} instead of {window.overlap:g}, to be done in "
-                f"{seconds:.0f} s (about {chosen.seconds:.0f} s)",
+        elif chosen.overlap < asked:
+            notes.append(
+                f"overlap {chosen.overlap:g} instead of {asked:g}, to be done in {seconds:.0f} s "
+                f"(about {chosen.seconds:.0f} s)"
             )
-        return fitted, ()
+        return replace(window, overlap=chosen.overlap), where, tuple(notes)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+BACKGROUND = 10.0  # logit of what is not computed
 EXACT_BYTES = 2**30  # of float32 sums; larger ones are kept in half precision, as nnU-Net keeps all
 
 
@@ -27,6 +28,10 @@ class Sums:
         """Add a tile's logits (K, *patch) times its share (*patch); one label at a time, to hold little."""
         for total, values in zip(self.values, logits, strict=True):
             total[box] += values * share
+
+    def add_background(self, box: tuple[slice, ...], share: Tensor) -> None:
+        """Add the share (*patch) of a window that was not computed because it holds no label."""
+        self.values[0][box] += BACKGROUND * share
 
     def means(self, box: tuple[slice, ...]) -> Tensor:
         """Return the finished means in a box (rows, *across) as float32 (K, ...)."""

@@ -62,6 +62,12 @@ def cut(image: Tensor, first: Sequence[int], shape: Sequence[int]) -> Tensor:
     return image
 
 
+def seen(image: Tensor, tiling: Tiling, place: Sequence[int], margin: Sequence[int]) -> Tensor:
+    """Return what a network with a margin sees of an image (C, *S) for a window: (C, *patch + 2 margins)."""
+    size = [length + 2 * lost for length, lost in zip(tiling.patch, margin, strict=True)]
+    return cut(image, tiling.corner(place, margin), size)
+
+
 class Tiling:
     """A grid of windows over an image of `shape`; an axis shorter than its patch is padded on both sides.
 
@@ -70,6 +76,7 @@ class Tiling:
 
     def __init__(self, shape: Sequence[int], patch: Sequence[int], overlap: float) -> None:
         """Place the windows; `grid` holds their first voxels per axis, counted in the padded image."""
+        self.patch = tuple(patch)
         pairs = list(zip(shape, patch, strict=True))
         self.padded = tuple(max(size, length) for size, length in pairs)
         self.before = tuple((max(size, length) - size) // 2 for size, length in pairs)
@@ -87,6 +94,11 @@ class Tiling:
         """
         axes = zip(place, self._factors, self._sums, strict=True)
         return product([factor / total[at : at + len(factor)] for at, factor, total in axes])
+
+    def box(self, place: Sequence[int]) -> tuple[slice, ...]:
+        """Return the part of the image that a window at `place` covers."""
+        axes = zip(place, self.before, self.patch, strict=True)
+        return tuple(slice(max(0, at - pad), max(0, at - pad + length)) for at, pad, length in axes)
 
     def steps(self) -> list[tuple[int, int]]:
         """Return each start along the first axis with the one after it; rows before that are final."""

@@ -20,7 +20,7 @@ from medunet.inference import rows
 from medunet.inference.forward import Forward, Place, Precision, Window
 from medunet.inference.rows import LabelRows
 from medunet.inference.sums import Sums
-from medunet.inference.tiles import Tiling, cut
+from medunet.inference.tiles import Tiling, seen
 
 LARGE = 2**22  # voxels that are held for each label
 FAR_LESS = 0.8
@@ -37,11 +37,13 @@ def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the im
     batch_size: int = 1,
     precision: Precision = "bf16",
     device: torch.device | str = "cpu",
+    where: Tensor | None = None,
 ) -> Tensor:
     """Return the labels (*out_shape) of an image (C, *S): uint8 or int16, on the CPU.
 
     Both grids cover the same box. The networks are on `device`. Where the image is smaller than the patch, or
-    a network has a margin, the image is mirrored.
+    a network has a margin, the image is mirrored. where: voxels (*S) that may hold labels; a window without
+    any is background and not computed.
     """
     _check(networks, image, patch_voxels, out_shape)
     if axis := streaming_axis(image.shape[1:], patch_voxels):
@@ -56,11 +58,14 @@ def predict_labels(  # noqa: PLR0913 - the one entrance; everything after the im
             batch_size=batch_size,
             precision=precision,
             device=device,
+            where=None if where is None else where.movedim(axis, 0),
         )
         return turned.movedim(0, axis)
+    if where is not None and not where.any():
+        return torch.zeros(tuple(out_shape), dtype=torch.uint8)
     window = Window(tuple(patch_voxels), overlap, tuple(mirror_axes), batch_size, precision, device)
     with torch.inference_mode(), evaluating(networks):
-        found = stream(networks, image, window)
+        found = stream(networks, image, window, where)
         probs = next(found)
         writer = LabelRows(tuple(image.shape[1:]), out_shape, probs.shape[1])
         writer.add(probs)
@@ -96,31 +101,31 @@ class Turned(nn.Module):
         return logits.movedim(self._axis, 2)
 
 
-def stream(networks: Sequence[nn.Module], image: Tensor, window: Window) -> Iterator[Tensor]:
+def stream(
+    networks: Sequence[nn.Module], image: Tensor, window: Window, where: Tensor | None = None
+) -> Iterator[Tensor]:
     """Yield probabilities (rows, K, *S[1:]) of an image (C, *S): rows in order, each once, when final."""
     tiling = Tiling(tuple(image.shape[1:]), window.patch_voxels, window.overlap)
     shape = (window.patch_voxels[0], *tiling.padded[1:])
     forwards = [Forward(network, window) for network in networks]
     sums: dict[int, Sums] = {}  # by network; made when it is known how many labels there are
     for first, following in tiling.steps():
+        places = [(first, *rest) for rest in itertools.product(*tiling.grid[1:])]
+        wanted = [place for place in places if where is None or where[tiling.box(place)].any()]
+        if not sums:
+            wanted = wanted or places[:1]  # the first one tells how many labels there are
         for number, forward in enumerate(forwards):
-            for place, logits in forward(_tiles(image, window, tiling, first, forward.margin)):
+            tiles = ((place, seen(image, tiling, place, forward.margin)) for place in wanted)
+            for place, logits in forward(tiles):
                 if number not in sums:
                     sums[number] = Sums(len(logits), shape, window.device)
                 sums[number].add(_across(place, window), logits, tiling.share(place).to(window.device))
+            for place in set(places) - set(wanted):
+                share = tiling.share(place).to(window.device)
+                sums[number].add_background(_across(place, window), share)
         yield from _probabilities(list(sums.values()), tiling.final(first, following))
         for total in sums.values():
             total.advance(following - first)
-
-
-def _tiles(
-    image: Tensor, window: Window, tiling: Tiling, first: int, margin: Sequence[int]
-) -> Iterator[tuple[Place, Tensor]]:
-    """Yield every place of one start along the first axis with what the network sees there, (C, *seen)."""
-    size = [length + 2 * lost for length, lost in zip(window.patch_voxels, margin, strict=True)]
-    for rest in itertools.product(*tiling.grid[1:]):
-        place = (first, *rest)
-        yield place, cut(image, tiling.corner(place, margin), size)
 
 
 def _across(place: Place, window: Window) -> tuple[slice, ...]:

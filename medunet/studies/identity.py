@@ -13,9 +13,9 @@ PATH = re.compile(r"(?<![\w/])/(?=[\w.~]).*?(?=: |; |, |['\"()]|$)", re.MULTILIN
 SHORTEST_NAME = 3  # letters; shorter names are parts of other words
 # Names of folders and files that are no person's, and that messages use.
 PLAIN = {
-    "brain", "case", "cases", "data", "dicom", "file", "files", "folder", "head", "image", "images", "incoming",
-    "label", "labels", "mask", "masks", "nifti", "scan", "scans", "seg", "series", "slice", "slices", "studies",
-    "study", "volume",
+    "brain", "case", "cases", "data", "dicom", "file", "files", "folder", "head", "image", "images",
+    "incoming", "label", "labels", "mask", "masks", "nifti", "scan", "scans", "seg", "series", "slice",
+    "slices", "studies", "study", "volume",
 }  # fmt: skip
 
 

@@ -217,6 +217,7 @@ class Segmenter:
             recipe.inference.batch_size,
             recipe.training.precision,
             self.device,
+            recipe.inference.first_pass,
         )
         left = None if self.budget_seconds is None else self.budget_seconds - (time.monotonic() - begun)
         labels, how = self.runner.labels(torch.from_numpy(image), window, volume.shape, left)
