@@ -7,10 +7,10 @@ WORKERS ?= 2
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check gates format lint types layers spelling fix mlflow clean
+.PHONY: help setup demo test test-slow check gates format lint types layers spelling fix mlflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 setup: $(READY) ## make .venv with medunet and its tools (again: nothing to do)
 
@@ -46,6 +46,15 @@ demo: setup ## train, score and predict on sample data, into demo/ (10 minutes o
 
 test: setup gates ## set-up, all gates and the whole test suite
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-slow: setup ## the slow tests, and those with Ray, Orthanc and PostgreSQL (installed first, as root by apt)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt \
+	  --editable '.[dev,ray]'
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 orthanc orthanc-dicomweb postgresql >/dev/null \
+	  || echo "Servers could not be installed: their tests are skipped." >&2; fi
+	@$(BIN)/pytest -m "slow or orthanc"
+	@$(BIN)/pytest tests/studies/test_ledger.py
 
 check: setup gates ## format, lint, types, layers and spelling: no tests
 
