@@ -8,11 +8,12 @@ from typing import Any
 
 import psutil
 import sqlalchemy as sql
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from medunet.errors import ConfigError
+from medunet.studies.pgpass import with_password
 
 NETWORK = ("nfs", "cifs", "smb", "sshfs", "afs", "ceph", "gluster", "lustre", "gpfs", "beegfs", "9p", "pvfs")
 BUSY_S = 60.0  # one writer at a time: how long the others wait
@@ -82,8 +83,8 @@ def open_engine(place: str) -> sql.Engine:
         raise ConfigError(
             f"--ledger {public(place)}: expected a file, or postgresql://USER:PASSWORD@HOST/DATABASE."
         )
-    url = place.replace("postgresql://", "postgresql+pg8000://", 1) if server else _file_url(Path(place))
     try:
+        url = _server_url(place) if server else _file_url(Path(place))
         engine = sql.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=server)
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -108,6 +109,16 @@ def public(place: str) -> str:
     'postgresql://db/x'
     """
     return re.sub(r"://[^\s]+@", "://", place)
+
+
+def _server_url(place: str) -> sql.URL:
+    try:
+        return with_password(sql.make_url(place.replace("postgresql://", "postgresql+pg8000://", 1)))
+    except ArgumentError:
+        raise ConfigError(
+            f"--ledger {public(place)}: expected postgresql://USER@HOST/DATABASE; letters such as / and @ in "
+            "a password are written as %2F and %40."
+        ) from None
 
 
 def _file_url(path: Path) -> str:
