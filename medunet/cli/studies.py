@@ -130,7 +130,7 @@ def push(
     address: Annotated[str, typer.Argument(help="A PACS address, as in docs/pacs.md.")],
     json_file: Json = None,
 ) -> None:
-    """Send DICOM results to a PACS; sending again repeats nothing."""
+    """Send DICOM results to a PACS; what it has accepted is not sent again."""
     from medunet.workflows import archive
 
     result = archive.push(out, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,13 +23,15 @@ from medunet.io.pacs import (
 )
 from medunet.io.pacs.arrivals import NOT_SCANS
 from medunet.studies.identity import sha256_of
-from medunet.studies.publish import RESULT
+from medunet.studies.publish import RESULT, file_sha256
 from medunet.studies.watch import Step
 from medunet.workflows.progress import progress, say
 
 FETCHED = "studies/fetched"  # below the workspace; one folder a study, under a hashed name
 EVERY_S = 15.0  # between two looks at a PACS
 GIVE_UP_S = 3 * 86400.0  # a weekend: a study that could not be fetched for so long is left
+PUSHED = ".pushed-{}"  # in the folder of results: what a PACS accepted
+PUSHED_AT_ONCE = 500  # files; a push that is killed repeats so many at most
 
 
 @dataclass
@@ -144,7 +147,7 @@ def gather(places: Sequence[str], workspace: Path) -> tuple[list[Path], dict[str
 
 
 def push(out: Path, address: str) -> dict[str, Any]:
-    """Send the DICOM results below a folder of results to a PACS; sending again repeats nothing.
+    """Send the DICOM results below a folder of results to a PACS; what it has accepted is not sent again.
 
     Return {"stored": N, "already": N, "failed": {name: reason}}.
     """
@@ -159,11 +162,20 @@ def push(out: Path, address: str) -> dict[str, Any]:
             f"{_shown(address)}: the query ({', '.join(chosen)}) says which studies to fetch, but every "
             "result is sent. Leave it out."
         )
-    told = pacs.push(files)
-    failed = {path.relative_to(out).as_posix(): reason for path, reason in told.failed.items()}
+    record = out / PUSHED.format(sha256_of(str(parse_address(address)[0]))[:16])
+    digests = {path: _digest(path) for path in files}
+    accepted = _accepted(record)
+    new = [path for path in files if digests[path] not in accepted]
+    stored, already = 0, len(files) - len(new)
+    failed: dict[str, str] = {}
+    for first in range(0, len(new), PUSHED_AT_ONCE):
+        told = pacs.push(new[first : first + PUSHED_AT_ONCE])
+        _remember(record, [digests[path] for path in (*told.stored, *told.already)])
+        stored, already = stored + len(told.stored), already + len(told.already)
+        failed |= {path.relative_to(out).as_posix(): reason for path, reason in told.failed.items()}
     for name, reason in failed.items():
         say(f"not sent: {name}: {reason}")
-    return {"stored": len(told.stored), "already": len(told.already), "failed": failed}
+    return {"stored": stored, "already": already, "failed": failed}
 
 
 def _written(place: str, waiting: dict[str, float]) -> str:
@@ -180,6 +192,29 @@ def _fetched(pacs: Pacs, study: StudyFacts, folder: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     pacs.fetch(study, place)
     return place
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError:  # the push tells why
+        return ""
+
+
+def _accepted(record: Path) -> set[str]:
+    """Return the SHA-256 of every file that a PACS accepted before."""
+    try:
+        return set(record.read_text(encoding="ascii").split())
+    except FileNotFoundError:
+        return set()
+
+
+def _remember(record: Path, digests: Sequence[str]) -> None:
+    """Add to what a PACS accepted. Each begins a line, so that one cut short by a crash spoils no other."""
+    with record.open("a", encoding="ascii") as stream:
+        stream.write("".join(f"\n{digest}" for digest in digests))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _shown(place: str) -> str:

@@ -15,6 +15,7 @@ from medunet.io.pacs import StudyFacts, TransientError, arrivals
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import ReadLimits
+from medunet.studies.scan import folders_of
 from medunet.workflows import archive, studies
 from tests.io.pacs.archive import Archive
 from tests.io.pacs.conftest import PATIENT, make_result, make_series, no_waiting
@@ -104,6 +105,61 @@ def result_of(made: Path, tmp_path: Path, name: str = "s1") -> Path:
     made.rename(folder / "seg.dcm")
     (folder / "result.json").write_text("{}")
     return folder.parent
+
+
+def test_what_a_pacs_accepted_is_not_offered_again(
+    pacs: Stub, tmp_path: Path, make_series: MakeSeries, make_result: Callable[[Path], Path]
+) -> None:
+    address = ORTHANC.format(pacs.port)
+    results = result_of(make_result(make_series(2, slices=4)), tmp_path)
+    pacs.faults.extend(["500"] * 4)
+    assert list(archive.push(results, address)["failed"]) == ["s1/seg.dcm"]
+    assert archive.push(results, address)["stored"] == 1
+    result_of(make_result(make_series(3, slices=4)), tmp_path, "s2")
+    assert archive.push(results, address) == {"stored": 1, "already": 1, "failed": {}}
+    assert pacs.archive.taken == 5 + 2
+    asked = len(pacs.requests)
+    for connect in ("", "?connections=2"):
+        assert archive.push(results, address + connect) == {"stored": 0, "already": 2, "failed": {}}
+    assert len(pacs.requests) == asked
+    dataset = pydicom.dcmread(results / "s1/seg.dcm")
+    dataset.SeriesDescription = "medunet, corrected"
+    dataset.save_as(results / "s1/seg.dcm")
+    archive.push(results, address)
+    assert pacs.archive.taken == 5 + 3
+    archive.push(results, DICOM_WEB.format(pacs.port))  # for all we know another PACS
+    assert pacs.archive.taken == 5 + 5
+    assert list(folders_of([results])) == []  # no record is taken for a scan
+
+
+def test_a_push_that_ended_early_goes_on_where_it_was(
+    pacs: Stub,
+    tmp_path: Path,
+    make_series: MakeSeries,
+    make_result: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = ORTHANC.format(pacs.port)
+    monkeypatch.setattr(archive, "PUSHED_AT_ONCE", 1)
+    for number in (2, 3, 4):
+        results = result_of(make_result(make_series(number, slices=4)), tmp_path, f"s{number}")
+    remember, done = archive._remember, []
+
+    def killed(record: Path, digests: list[str]) -> None:
+        if done:
+            record.write_text(record.read_text() + "\n" + digests[0][:20])
+            raise KeyboardInterrupt
+        done.append(digests)
+        remember(record, digests)
+
+    monkeypatch.setattr(archive, "_remember", killed)
+    with pytest.raises(KeyboardInterrupt):
+        archive.push(results, address)
+    monkeypatch.setattr(archive, "_remember", remember)
+    assert archive.push(results, address) == {"stored": 1, "already": 2, "failed": {}}
+    asked = len(pacs.requests)
+    assert archive.push(results, address)["already"] == 3
+    assert len(pacs.requests) == asked
 
 
 def test_a_study_that_cannot_be_fetched_costs_only_itself(
