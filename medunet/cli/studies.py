@@ -97,8 +97,8 @@ def watch(  # noqa: PLR0913  one parameter an option
     model: ModelOption,
     out: Out,
     stable: Annotated[
-        float, typer.Option("--stable", help="Seconds without a change before it is whole.")
-    ] = 30,
+        float | None, typer.Option("--stable", min=0, help="Seconds without a change before it is whole.")
+    ] = None,
     formats: Formats = None,
     fold: Folds = None,
     mirror: Mirror = None,
@@ -137,7 +137,7 @@ def push(
     address: Annotated[str, typer.Argument(help="A PACS address, as in docs/pacs.md.")],
     json_file: Json = None,
 ) -> None:
-    """Send DICOM results to a PACS; sending again repeats nothing."""
+    """Send DICOM results to a PACS; what it has accepted is not sent again."""
     from medunet.workflows import archive
 
     result = archive.push(out, address)
@@ -251,13 +251,13 @@ def _pairs(settings: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _changes(place: str, stable_s: float, out: Path, workspace: Path) -> Any:
+def _changes(place: str, stable_s: float | None, out: Path, workspace: Path) -> Any:
     from medunet.io.pacs import is_address
-    from medunet.studies.watch import FolderChanges
+    from medunet.studies.watch import STABLE_S, FolderChanges
     from medunet.workflows import archive
 
     if is_address(place):
-        return archive.watched(place, workspace)
+        return archive.watched(place, workspace, stable_s)
     if not Path(place).is_dir():
         raise ConfigError(f"{place}: no such folder, and no PACS address.")
-    return FolderChanges(Path(place), stable_s, [out])
+    return FolderChanges(Path(place), STABLE_S if stable_s is None else stable_s, [out])

@@ -26,7 +26,7 @@ def finished(out: Path, name: str, identity: str) -> dict[str, Any] | None:
     try:
         result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         same = result["identity"] == identity
-        sound = all(_sha256(folder / file) == digest for file, digest in result["files"].items())
+        sound = all(file_sha256(folder / file) == digest for file, digest in result["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return result if same and sound else None
@@ -45,7 +45,7 @@ def publish(out: Path, name: str, identity: str, fill: Fill) -> dict[str, Any]:
     try:
         result = fill(temporary) | {"identity": identity}
         made = sorted(path for path in temporary.rglob("*") if path.is_file())
-        result["files"] = {path.relative_to(temporary).as_posix(): _sha256(path) for path in made}
+        result["files"] = {path.relative_to(temporary).as_posix(): file_sha256(path) for path in made}
         text = json.dumps(result, indent=1, allow_nan=False, sort_keys=True)
         (temporary / RESULT).write_text(text + "\n", encoding="utf-8")
         _settle(temporary)
@@ -86,6 +86,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of what a file holds."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,6 +12,9 @@ from typing import Protocol
 from medunet.studies.identity import sha256_of
 from medunet.studies.scan import folders_of
 
+STABLE_S = 30.0  # a folder that did not change for so long is whole
+Step = tuple[str, Sequence[Path]]  # a cursor, to be kept once what lies at the paths is queued
+
 
 class Changes(Protocol):
     """A source that can say what is new since a cursor.
@@ -25,8 +28,13 @@ class Changes(Protocol):
         """Where the cursor is kept in the ledger."""
         ...
 
-    def since(self, cursor: str | None) -> tuple[str, Sequence[Sequence[Path]]]:
-        """Return the next cursor, and paths to look into: one group for what arrived together."""
+    @property
+    def every_s(self) -> float:
+        """How long to wait between two looks, at least."""
+        ...
+
+    def since(self, cursor: str | None) -> Iterator[Step]:
+        """Yield what is new: a step for what arrived together; one without paths moves the cursor only."""
         ...
 
 
@@ -38,9 +46,10 @@ class FolderChanges:
     """
 
     folder: Path
-    stable_s: float
+    stable_s: float = STABLE_S
     leave_out: Sequence[Path] = ()
     clock: Callable[[], float] = time.monotonic
+    every_s: float = 0.0
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)  # entry -> mark, since when
 
     @property
@@ -48,17 +57,17 @@ class FolderChanges:
         """Where the cursor is kept in the ledger."""
         return f"folder {sha256_of(str(self.folder.resolve()))[:32]}"
 
-    def since(self, cursor: str | None) -> tuple[str, Sequence[Sequence[Path]]]:
-        """Return the next cursor and what has become stable."""
-        told: dict[str, str] = json.loads(cursor) if cursor else {}
-        now, there, ready = self.clock(), dict(self._marks()), []
+    def since(self, cursor: str | None) -> Iterator[Step]:
+        """Yield what has become stable."""
+        now, there = self.clock(), dict(self._marks())
+        told = {entry: mark for entry, mark in json.loads(cursor or "{}").items() if entry in there}
+        yield json.dumps(told), ()
         for entry, (mark, paths) in there.items():
             if self._seen.get(entry, ("", 0.0))[0] != mark:
                 self._seen[entry] = (mark, now)
             if told.get(entry) != mark and now - self._seen[entry][1] >= self.stable_s:
                 told[entry] = mark
-                ready.append(paths)
-        return json.dumps({entry: mark for entry, mark in told.items() if entry in there}), ready
+                yield json.dumps(told), paths
 
     def _marks(self) -> Iterator[tuple[str, tuple[str, list[Path]]]]:
         """Yield (entry, (mark, paths)): a mark changes with any name, size or time below it."""

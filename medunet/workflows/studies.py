@@ -133,9 +133,11 @@ def watch(
         forever = settings.model_copy(update={"forever": True})
         crew = engines.start(engine, forever, workers, ledger, options or {})
         try:
-            told = ""
+            told, due = "", 0.0
             while crew.tend():
-                told = _looked(ledger, changes, order, settings.read_limits, told)
+                if time.monotonic() >= due:
+                    told = _looked(ledger, changes, order, settings.read_limits, told)
+                    due = time.monotonic() + changes.every_s
                 time.sleep(settings.poll_s)
         except KeyboardInterrupt:
             stopped = True
@@ -150,14 +152,15 @@ def watch(
 def look(ledger: Ledger, changes: Changes, order: Order, limits: ReadLimits) -> int:
     """Queue what is new in a source; the cursor moves only after that. Return how many studies it was."""
     known = ledger.cursor(changes.name)
-    cursor, groups = changes.since(known)
     added = 0
-    for paths in groups:
-        told = add(ledger, paths, order, limits, quiet=True)
-        added += told["added"]
-        say(f"queued {told['added']} of {told['studies']} studies")
-    if cursor != known:
-        ledger.set_cursor(changes.name, cursor)
+    for cursor, paths in changes.since(known):
+        if paths:
+            told = add(ledger, paths, order, limits, quiet=True)
+            added += told["added"]
+            say(f"queued {told['added']} of {told['studies']} studies")
+        if cursor != known:
+            ledger.set_cursor(changes.name, cursor)
+            known = cursor
     return added
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,15 @@ from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import ReadLimits
 from medunet.studies.settings import WorkSettings
-from medunet.studies.watch import FolderChanges
+from medunet.studies.watch import FolderChanges, Step
 from medunet.workflows.studies import Order, look, watch
 from tests.studies.conftest import scans
+
+
+def told(changes: FolderChanges, cursor: str | None) -> tuple[str, list[Sequence[Path]]]:
+    """Take every step; return the last cursor and what is to be queued."""
+    steps = list(changes.since(cursor))
+    return steps[-1][0], [paths for _, paths in steps if paths]
 
 
 class Clock:
@@ -31,25 +38,25 @@ def test_what_is_stable_is_told_once(tmp_path: Path):
     changes = FolderChanges(tmp_path, 10, [tmp_path / "out"], clock)
     scans(tmp_path / "a", 2)
     scans(tmp_path / "out", 1)
-    cursor, ready = changes.since(None)
+    cursor, ready = told(changes, None)
     assert ready == []
     clock.now = 6
     scans(tmp_path / "a", 3)  # one more arrives
     scans(tmp_path, 1)
-    cursor, ready = changes.since(cursor)
+    cursor, ready = told(changes, cursor)
     clock.now = 12
-    assert changes.since(cursor)[1] == []
+    assert told(changes, cursor)[1] == []
     clock.now = 16
-    cursor, ready = changes.since(cursor)
+    cursor, ready = told(changes, cursor)
     assert ready == [[tmp_path / "a"], [tmp_path / "Smith_000.nii.gz"]]
     clock.now = 30
-    assert changes.since(cursor)[1] == []
+    assert told(changes, cursor)[1] == []
     again = FolderChanges(tmp_path, 0, [tmp_path / "out"], clock)  # after a restart
-    assert again.since(cursor)[1] == []
+    assert told(again, cursor)[1] == []
     assert "Smith" not in cursor
     (tmp_path / "a/Smith_000.nii.gz").unlink()
-    assert again.since(cursor)[1] == [[tmp_path / "a"]]
-    assert len(json.loads(again.since(None)[0])) == 2
+    assert told(again, cursor)[1] == [[tmp_path / "a"]]
+    assert len(json.loads(told(again, None)[0])) == 2
 
 
 def test_a_watched_folder_is_queued_once_and_never_its_own_results(
@@ -119,17 +126,53 @@ def test_watching_ends_by_itself_when_no_worker_can_go_on(
 
 def test_the_cursor_moves_only_when_all_is_queued(tmp_path: Path, ledger: Ledger, model: Model):
     class Pacs:
-        name = "pacs"
+        name, every_s = "pacs", 0.0
 
-        def since(self, cursor: str | None) -> tuple[str, list[list[Path]]]:
-            return str(int(cursor or 0) + 1), [[tmp_path / f"fetched{cursor}"]]
+        def since(self, cursor: str | None) -> Iterator[Step]:
+            first = int(cursor or 0)
+            for number in (first, first + 1):
+                yield str(number + 1), [tmp_path / f"fetched{number}"]
 
-    scans(tmp_path / "fetchedNone", 1)
-    scans(tmp_path / "fetched1", 1)
+    scans(tmp_path / "fetched0", 1)
+    scans(tmp_path / "fetched1", 1)  # the same scans under another name
+    scans(tmp_path / "fetched2", 2)
     order = Order(model, tmp_path / "out")
     assert look(ledger, Pacs(), order, ReadLimits()) == 1
-    assert ledger.cursor("pacs") == "1"
-    assert look(ledger, Pacs(), order, ReadLimits()) == 0  # the same scans under another name
-    with pytest.raises(ConfigError, match="fetched2: no such"):
-        look(ledger, Pacs(), order, ReadLimits())
     assert ledger.cursor("pacs") == "2"
+    with pytest.raises(ConfigError, match="fetched3: no such"):
+        look(ledger, Pacs(), order, ReadLimits())
+    assert ledger.cursor("pacs") == "3"  # what came before it is queued
+
+
+@pytest.mark.parametrize(("every_s", "looks"), [(0.0, 5), (60.0, 1)])
+def test_a_source_is_asked_as_often_as_it_says(
+    every_s: float,
+    looks: int,
+    tmp_path: Path,
+    ledger: Ledger,
+    model: Model,
+    settings: WorkSettings,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class Source:
+        name, asked = "source", 0
+
+        def since(self, cursor: str | None) -> Iterator[Step]:
+            self.asked += 1
+            yield str(cursor), ()
+
+    class Crew:
+        rounds = 0
+
+        def tend(self) -> bool:
+            self.rounds += 1
+            return self.rounds <= 5
+
+        def end(self) -> None:
+            pass
+
+    source = Source()
+    source.every_s = every_s
+    monkeypatch.setattr(engines, "start", lambda *_: Crew())
+    watch(ledger, source, Order(model, tmp_path / "out"), settings)
+    assert source.asked == looks

@@ -6,12 +6,22 @@ What arrives is hostile until the reader of `io` has checked it: here it is stor
 from __future__ import annotations
 
 from medunet.errors import ConfigError
-from medunet.io.pacs.address import PacsAddress, is_address, parse_address
-from medunet.io.pacs.records import Changes, Limits, Pacs, PushReport, Query, SeriesFacts, StudyFacts
+from medunet.io.pacs.address import PacsAddress, is_address, parse_address, studies_chosen
+from medunet.io.pacs.records import (
+    Changes,
+    Limits,
+    Pacs,
+    PushReport,
+    Query,
+    SeriesFacts,
+    StudyFacts,
+    Wanted,
+)
+from medunet.io.pacs.retries import TransientError
 
 __all__ = [
     "Changes", "Limits", "Pacs", "PacsAddress", "PushReport", "Query", "SeriesFacts", "StudyFacts",
-    "connect", "is_address", "open_pacs", "parse_address",
+    "TransientError", "Wanted", "connect", "is_address", "open_pacs", "parse_address", "studies_chosen",
 ]  # fmt: skip
 
 

@@ -70,6 +70,15 @@ def is_address(text: str) -> bool:
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
+def studies_chosen(text: str) -> list[str]:
+    """Return the names of the options of an address that say which studies.
+
+    >>> studies_chosen("orthanc+http://127.0.0.1:8042?modality=CT&connections=2")
+    ['modality']
+    """
+    return [name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True) if name in STUDIES]
+
+
 def parse_address(text: str, *, today: date | None = None) -> tuple[PacsAddress, Query]:
     """Return the PACS and the studies that text names; the ConfigError for a wrong one repeats no secret."""
     scheme = text.partition("://")[0]
@@ -142,17 +151,17 @@ def _settings(options: dict[str, str], where: str, tls: bool) -> dict[str, Any]:
 
 def _query(options: dict[str, str], where: str, today: date) -> Query:
     since, until = _dates(options.get("date", ""), where)
-    if "days" in options:
-        since = today - timedelta(days=_number(options["days"], "days", 36500, where))
+    days = _number(options["days"], "days", 36500, where) if "days" in options else None
     return Query(
         patient_id=options.get("patient", ""),
         accession=options.get("accession", ""),
         study_uid=options.get("study", ""),
         description=options.get("description", ""),
         modality=options.get("modality", "").upper(),
-        since=since,
+        since=since if days is None else today - timedelta(days=days),
         until=until,
         own=_yes(options.get("own", "no"), "own", where),
+        days=days,
     )
 
 

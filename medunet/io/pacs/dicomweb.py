@@ -15,7 +15,16 @@ from medunet.io.pacs.address import PacsAddress
 from medunet.io.pacs.filemeta import FileMeta, read_metas
 from medunet.io.pacs.landing import Landing
 from medunet.io.pacs.multipart import DicomParts, boundary_of, parts
-from medunet.io.pacs.records import Changes, Limits, PushReport, Query, SeriesFacts, StudyFacts, is_uid
+from medunet.io.pacs.records import (
+    Changes,
+    Limits,
+    PushReport,
+    Query,
+    SeriesFacts,
+    StudyFacts,
+    Wanted,
+    is_uid,
+)
 from medunet.io.pacs.retries import TransientError, each_retried, retried
 from medunet.io.pacs.web import Parameters, Web, chunks
 
@@ -55,9 +64,9 @@ class DicomWebPacs:
         """Return the studies that match, each with those of its series that are wanted."""
         return arrivals.find(self, query, self._limits)
 
-    def changes(self, cursor: str | None) -> Changes:
+    def changes(self, cursor: str | None, wanted: Wanted = Wanted()) -> Changes:  # noqa: B008 - frozen
         """Return what became complete since cursor, by polling: DICOMweb has no list of changes."""
-        return arrivals.poll(self, cursor)
+        return arrivals.poll(self, cursor, wanted)
 
     def studies(self, query: Query) -> Iterator[StudyFacts]:
         """Yield the studies that match, without their series (QIDO-RS)."""
@@ -120,7 +129,7 @@ class DicomWebPacs:
                     f"{self.address}: study {study.key} holds a part that is no DICOM file"
                 ) from None
             except OSError as error:
-                raise StudyError(
+                raise TransientError(
                     f"{landing.folder}: cannot be written ({error.strerror}); make room"
                 ) from None
         if series.instances is not None and len(arrived) < series.instances:

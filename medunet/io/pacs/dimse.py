@@ -9,7 +9,7 @@ from medunet.io.pacs import arrivals
 from medunet.io.pacs.address import PacsAddress
 from medunet.io.pacs.associations import ECHO, association, context
 from medunet.io.pacs.finder import finder
-from medunet.io.pacs.records import Changes, Limits, PushReport, Query, SeriesFacts, StudyFacts
+from medunet.io.pacs.records import Changes, Limits, PushReport, Query, SeriesFacts, StudyFacts, Wanted
 from medunet.io.pacs.retries import TransientError, retried
 from medunet.io.pacs.retrieval import Retrieval
 from medunet.io.pacs.sending import send
@@ -41,13 +41,13 @@ class DimsePacs:
         with finder(self.address, self._limits) as lister:
             return arrivals.find(lister, query, self._limits)
 
-    def changes(self, cursor: str | None) -> Changes:
+    def changes(self, cursor: str | None, wanted: Wanted = Wanted()) -> Changes:  # noqa: B008 - frozen
         """Return what became complete since cursor, by polling: DIMSE has no list of changes."""
-        return retried(lambda: self._changes(cursor))
+        return retried(lambda: self._changes(cursor, wanted))
 
-    def _changes(self, cursor: str | None) -> Changes:
+    def _changes(self, cursor: str | None, wanted: Wanted) -> Changes:
         with finder(self.address, self._limits) as lister:
-            return arrivals.poll(lister, cursor)
+            return arrivals.poll(lister, cursor, wanted)
 
     def fetch(self, study: StudyFacts, folder: Path) -> list[Path]:
         """Write the named series (without any: all scans) into folder, several at a time."""

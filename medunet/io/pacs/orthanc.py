@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from medunet.errors import ConfigError, StudyError
 from medunet.io.pacs.address import PacsAddress
-from medunet.io.pacs.arrivals import is_scan
+from medunet.io.pacs.arrivals import is_wanted
 from medunet.io.pacs.dicomweb import DicomWebPacs
-from medunet.io.pacs.records import Changes, Limits, SeriesFacts, StudyFacts, is_uid
+from medunet.io.pacs.records import Changes, Limits, Query, SeriesFacts, StudyFacts, Wanted, is_uid
 
 ROOT = "dicom-web/"  # where its plugin serves DICOMweb
 PAGE = 1000
@@ -44,38 +45,46 @@ class OrthancPacs(DicomWebPacs):
         """Nothing is sent yet."""
         super().__init__(address, limits, ROOT)
 
-    def changes(self, cursor: str | None) -> Changes:
-        """Return the studies that are stable now and of which a scan is new since cursor."""
+    def changes(self, cursor: str | None, wanted: Wanted = Wanted()) -> Changes:  # noqa: B008 - frozen
+        """Return the studies that are stable now and of which a scan is new since cursor.
+
+        Orthanc itself says what is stable: `wanted.stable_s` changes nothing.
+        """
         last = self._page([("last", "")])["Last"]
         if cursor is None:
             return Changes((), str(_Cursor(last)))
         start = _Cursor.read(cursor)
         since = start.since if start.since <= last else 0  # its database was begun anew
-        pending = dict.fromkeys(start.pending)
+        pending = dict.fromkeys([*start.pending, *wanted.again])
         done = False
         while not done:
             page = self._page([("since", str(since)), ("limit", str(PAGE))])
             news = [change["ID"] for change in page["Changes"] if change["ChangeType"] in TOLD]
             pending |= dict.fromkeys(
-                study for known in dict.fromkeys(news) for study in self._study_of(known)
+                study for known in dict.fromkeys(news) for study in self._study_of(known, wanted.query)
             )
             done, since = page["Done"] or page["Last"] <= since, page["Last"]
-        return self._ready(list(pending), since)
+        return self._ready(list(pending), since, wanted.query)
 
-    def _ready(self, pending: list[str], since: int) -> Changes:
+    def _ready(self, pending: list[str], since: int, query: Query) -> Changes:
         ready, waiting = [], []
         for known in pending:
             found = self._resource("studies", known)
             if found and found.get("IsStable"):
-                series = [
-                    facts for one in found.get("Series", []) if (facts := self._facts(one)) and is_scan(facts)
-                ]
-                uid = str(found.get("MainDicomTags", {}).get("StudyInstanceUID", ""))
-                if series and is_uid(uid):
-                    ready.append(StudyFacts(uid, sum(s.instances or 0 for s in series), tuple(series)))
+                ready += self._told(known, found, query)
             elif found:
                 waiting.append(known)
         return Changes(tuple(ready), str(_Cursor(since, tuple(waiting))))
+
+    def _told(self, known: str, found: dict[str, Any], query: Query) -> list[StudyFacts]:
+        """Return a stable study with its scans; nothing if it is not what is asked for."""
+        tags = _tags(found, "PatientMainDicomTags") | _tags(found, "MainDicomTags")
+        uid = tags.get("StudyInstanceUID", "")
+        if not (is_uid(uid) and query.on(_arrived(found)).matches(tags)):
+            return []
+        every = [facts for one in found.get("Series", []) if (facts := self._facts(one))]
+        series = tuple(facts for facts in every if is_wanted(facts, query))
+        return [StudyFacts(uid, sum(s.instances or 0 for s in series), series, known)] if series else []
 
     def _page(self, parameters: list[tuple[str, str]]) -> dict[str, Any]:
         page = self._web.json("changes", parameters)
@@ -92,11 +101,11 @@ class OrthancPacs(DicomWebPacs):
                 f"{self.address}: /changes answers something else; is this an Orthanc?"
             ) from None
 
-    def _study_of(self, series: str) -> list[str]:
-        """Return the study of a series that holds a scan; nothing for results, and for what was deleted."""
+    def _study_of(self, series: str, query: Query) -> list[str]:
+        """Return the study of a series that is wanted; nothing for results, and for what was deleted."""
         found = self._resource("series", series)
         facts = self._read(found) if found else None
-        return [str(found["ParentStudy"])] if found and facts and is_scan(facts) else []
+        return [str(found["ParentStudy"])] if found and facts and is_wanted(facts, query) else []
 
     def _facts(self, series: str) -> SeriesFacts | None:
         found = self._resource("series", series)
@@ -104,7 +113,7 @@ class OrthancPacs(DicomWebPacs):
 
     @staticmethod
     def _read(found: dict[str, Any]) -> SeriesFacts:
-        tags = {str(key): str(value) for key, value in found.get("MainDicomTags", {}).items()}
+        tags = _tags(found, "MainDicomTags")
         uid, modality, description, manufacturer = (tags.get(name, "") for name in NAMES)
         return SeriesFacts(uid, modality, description, manufacturer, len(found.get("Instances", [])))
 
@@ -113,3 +122,16 @@ class OrthancPacs(DicomWebPacs):
             return None
         found = self._web.json(f"{level}/{known}", missing_ok=True)
         return found if isinstance(found, dict) else None
+
+
+def _tags(found: dict[str, Any], group: str) -> dict[str, str]:
+    return {str(key): str(value) for key, value in found.get(group, {}).items()}
+
+
+def _arrived(found: dict[str, Any]) -> date:
+    """Return the day on which the last instance came, from which the query counts its days."""
+    try:
+        when = datetime.strptime(str(found.get("LastUpdate")), "%Y%m%dT%H%M%S")
+    except ValueError:
+        return date.today()
+    return when.replace(tzinfo=UTC).astimezone().date()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +43,7 @@ class Query:
     since: date | None = None
     until: date | None = None
     own: bool = False
+    days: int | None = None  # `since` lies so many days before the day of asking, see `on`
 
     def __post_init__(self) -> None:
         """Refuse what would match more than it says, or what no DICOM attribute holds."""
@@ -67,6 +68,10 @@ class Query:
         if not (self.since or self.until):
             return ""
         return "-".join(day.strftime("%Y%m%d") if day else "" for day in (self.since, self.until))
+
+    def on(self, day: date) -> Query:
+        """Return the query as it is when asked on another day."""
+        return self if self.days is None else replace(self, since=day - timedelta(days=self.days))
 
     @property
     def keys(self) -> dict[str, str]:
@@ -111,6 +116,7 @@ class StudyFacts:
     uid: str = field(repr=False)
     instances: int | None = None
     series: tuple[SeriesFacts, ...] = ()
+    mark: str = ""  # under which `changes` tells it again; shows neither UID nor patient
 
     @property
     def key(self) -> str:
@@ -120,7 +126,7 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class PushReport:
-    """What became of each file that was sent; sending all again is safe and repeats nothing."""
+    """What became of each file that was sent; sending all again is safe: the PACS keeps one of each."""
 
     stored: tuple[Path, ...] = ()
     already: tuple[Path, ...] = ()
@@ -140,6 +146,18 @@ class Changes:
     cursor: str
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which arrivals `changes` tells, and when.
+
+    `again` has the marks of studies that were told but not taken, each with the time (s) since which.
+    """
+
+    query: Query = Query()
+    stable_s: float | None = None  # complete is what did not change for so long; None: as the PACS has it
+    again: Mapping[str, float] = field(default_factory=dict)
+
+
 class Pacs(Protocol):
     """An archive of studies. Every method raises StudyError where the PACS fails, ConfigError where we do."""
 
@@ -155,10 +173,11 @@ class Pacs(Protocol):
     def push(self, files: Sequence[Path]) -> PushReport:
         """Send DICOM files; what the PACS holds already counts as success."""
 
-    def changes(self, cursor: str | None) -> Changes:
+    def changes(self, cursor: str | None, wanted: Wanted = Wanted()) -> Changes:
         """Return what became complete since cursor; None is from now on, "" from the beginning.
 
         A study comes again when images joined it, and may come twice after a crash: take it by its content.
+        One that is in `wanted.again` comes again as soon as it is complete, with what it holds by then.
         """
 
 

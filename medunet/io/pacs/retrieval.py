@@ -46,7 +46,7 @@ class Retrieval:
         expected = sum(series.instances or 0 for series in wanted)
         if len(landing.files) < expected:
             number = f"{len(landing.files)} of {expected} instances"
-            raise StudyError(f"{self._address}: study {study.key}: {number} arrived; fetch it again")
+            raise TransientError(f"{self._address}: study {study.key}: {number} arrived; fetch it again")
         return landing.files
 
     def _ways(self, wanted: Sequence[SeriesFacts]) -> dict[SeriesFacts, str]:

@@ -23,6 +23,7 @@ class Stub:
         self.faults: deque[str] = deque()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.stable = True
+        self.last_update = "20260116T101500"  # UTC
         outer = self
 
         class Handler(_Handler):
@@ -174,10 +175,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not heads:
             self._answer(404, b"")
             return
-        tags = ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "Manufacturer")
+        tags = {
+            "studies": ("StudyInstanceUID", "StudyDate", "StudyDescription", "AccessionNumber"),
+            "series": ("SeriesInstanceUID", "Modality", "SeriesDescription", "Manufacturer"),
+        }[level]
         self._json(
             {
                 "MainDicomTags": {tag: str(heads[0].get(tag, "")) for tag in tags},
+                "PatientMainDicomTags": {tag: str(heads[0].get(tag, "")) for tag in ("PatientID",)},
+                "LastUpdate": self.stub.last_update,
                 "ParentStudy": orthanc_id(str(heads[0].StudyInstanceUID)),
                 "Series": sorted({orthanc_id(str(head.SeriesInstanceUID)) for head in heads}),
                 "Instances": [str(head.SOPInstanceUID) for head in heads],

@@ -57,13 +57,21 @@ def test_an_address_says_where_a_pacs_is(text: str, shown: str, facts: dict[str,
         ("date=20260101-20260131", Query(since=date(2026, 1, 1), until=date(2026, 1, 31))),
         ("date=20260101-", Query(since=date(2026, 1, 1))),
         ("date=-20260131", Query(until=date(2026, 1, 31))),
-        ("days=2", Query(since=date(2026, 2, 27))),
+        ("days=2", Query(since=date(2026, 2, 27), days=2)),
     ],
 )
 def test_options_say_which_studies(options: str, query: Query) -> None:
     address, found = parse_address(f"orthanc+http://host?{options}", today=TODAY)
     assert found == query
     assert str(address) == "orthanc+http://host:80"
+
+
+def test_days_are_counted_from_the_day_of_asking() -> None:
+    _, query = parse_address("orthanc+http://host?days=2&modality=CT", today=TODAY)
+    later = query.on(date(2026, 3, 11))
+    assert (later.since, later.modality) == (date(2026, 3, 9), "CT")
+    fixed = Query(since=date(2026, 1, 1))
+    assert fixed.on(TODAY) == fixed
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from medunet.io.pacs import (
     Pacs,
     Query,
     StudyFacts,
+    Wanted,
     arrivals,
     connect,
     open_pacs,
@@ -187,10 +188,10 @@ def test_only_the_named_series_are_fetched_and_without_names_the_scans(
     assert len(pacs.fetch(study, tmp_path / "all")) == 10
 
 
-def wait_for(pacs: Pacs, cursor: str) -> Changes:
+def wait_for(pacs: Pacs, cursor: str, wanted: Wanted = Wanted()) -> Changes:  # noqa: B008 - frozen
     """Poll as `watch` does, until something is told."""
     for _ in range(100):
-        changes = pacs.changes(cursor)
+        changes = pacs.changes(cursor, wanted)
         if changes.studies:
             return changes
         cursor = changes.cursor
@@ -230,6 +231,51 @@ def test_new_scans_are_told_once_and_own_results_never(
     changes = wait_for(pacs, cursor)
     assert sorted(series.instances for series in changes.studies[0].series) == [2, 3]
     quiet(pacs, changes.cursor, patience_s)
+
+
+def test_a_watch_takes_what_the_query_says_and_nothing_else(pacs: Pacs, make_series: Callable) -> None:
+    folder = make_series(day="20260220")
+    uid = pydicom.dcmread(next(folder.iterdir())).StudyInstanceUID
+    takes = [
+        Query(patient_id=PATIENT, accession=ACCESSION, modality="CT"),
+        Query(study_uid=uid, until=date(2026, 2, 20)),
+        Query(description="*chest", since=date(2026, 2, 1)),
+        Query(days=36500),
+    ]
+    leaves = [
+        Query(patient_id="OTHER"),
+        Query(accession="OTHER"),
+        Query(study_uid="1.2.3"),
+        Query(description="*head*"),
+        Query(modality="MR"),
+        Query(since=date(2026, 2, 21)),
+        Query(until=date(2026, 2, 19)),
+    ]
+    starts = [pacs.changes(None, Wanted(query)).cursor for query in takes + leaves]
+    pacs.push(list(folder.iterdir()))
+    for query, start in zip(takes, starts, strict=False):
+        changes = wait_for(pacs, start, Wanted(query))
+        told = [(study.uid, series.modality) for study in changes.studies for series in study.series]
+        assert told == [(uid, "CT")]
+    for query, start in zip(leaves, starts[len(takes) :], strict=True):
+        cursor = start
+        for _ in range(4):
+            changes = pacs.changes(cursor, Wanted(query))
+            assert changes.studies == ()
+            cursor = changes.cursor
+
+
+def test_what_was_not_taken_is_told_again_until_it_is(pacs: Pacs, make_series: Callable) -> None:
+    start = pacs.changes(None).cursor
+    folder = make_series()
+    pacs.push(list(folder.iterdir()))
+    told = wait_for(pacs, start)
+    (study,) = told.studies
+    assert study.uid not in study.mark
+    for _ in range(3):
+        told = pacs.changes(told.cursor, Wanted(again={study.mark: time.time()}))
+        assert told.studies == (study,)
+    assert pacs.changes(told.cursor).studies == ()
 
 
 def test_a_cursor_shows_nobody_and_a_damaged_one_is_refused(pacs: Pacs, make_series: Callable) -> None:

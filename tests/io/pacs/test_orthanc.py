@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from medunet.errors import ConfigError, StudyError
-from medunet.io.pacs import Pacs, Query, open_pacs
+from medunet.io.pacs import Pacs, Query, Wanted, open_pacs
 from tests import orthanc
 from tests.io.pacs.archive import Archive
 from tests.io.pacs.stub import Stub
@@ -61,6 +61,17 @@ def test_a_deleted_study_is_forgotten_and_a_database_begun_anew_is_read_anew(
     stub.stable = True
     archive.fill(make_series(seed=3))
     assert len(pacs.changes(cursor).studies) == 1
+
+
+@pytest.mark.parametrize(
+    ("last_update", "told"), [("20260116T101500", 1), ("20260125T101500", 0), ("never", 0)]
+)
+def test_days_are_counted_from_the_arrival_of_a_study(
+    last_update: str, told: int, stub: Stub, pacs: Pacs, archive: Archive, make_series: Callable
+) -> None:
+    archive.fill(make_series(day="20260115"))
+    stub.last_update = last_update
+    assert len(pacs.changes("", Wanted(Query(days=2))).studies) == told
 
 
 @pytest.mark.parametrize("fault", ["wrong", "404", "garbage"])

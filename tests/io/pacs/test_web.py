@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 
 from medunet.errors import ConfigError, StudyError
-from medunet.io.pacs import Limits, Pacs, Query, connect, open_pacs, parse_address
+from medunet.io.pacs import Limits, Pacs, Query, TransientError, connect, open_pacs, parse_address
+from medunet.io.pacs.landing import Landing
 from tests.io.pacs.archive import Archive
 from tests.io.pacs.stub import Stub
 from tests.io.pacs.tls import certificates
@@ -182,3 +184,16 @@ def test_the_stub_is_a_server_that_another_client_understands(
     assert ours == theirs
     assert len(ours) == 5
     judge._session.close()
+
+
+def test_a_full_disk_may_pass(
+    pacs: Pacs, archive: Archive, make_series: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    archive.fill(make_series())
+    (study,) = pacs.find(Query())
+    monkeypatch.setattr(Landing, "add", full)
+    with pytest.raises(TransientError, match="No space left.*make room"):
+        pacs.fetch(study, tmp_path / "in")
