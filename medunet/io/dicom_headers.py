@@ -213,7 +213,10 @@ def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
         return None
     if len(values) != count:
         raise ValueError(f"{len(values)} numbers where {count} belong")
-    return tuple(float(value) for value in values)
+    found = tuple(float(value) for value in values)
+    if not np.isfinite(found).all():
+        raise ValueError("where the image lies in the body is no number")
+    return found
 
 
 def _first(dataset: Dataset, sequence: str) -> Dataset | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -154,13 +154,9 @@ def label_map(
 
 
 def separate(regions: Regions, shape: tuple[int, ...]) -> dict[int, NDArray[np.bool_]]:
-    """Return one mask per region, overlapping or not, in the stored order of the grid."""
+    """Return one mask per region that has a name, overlapping or not, in the stored order of the grid."""
     out = {number: np.zeros(shape, bool, order="F") for number in regions.names}
     for index, numbers in regions.pieces:
-        for number in _present(numbers):
+        for number in out.keys() & set(np.unique(numbers).tolist()) - {0}:
             out[number][index] |= numbers == number
     return out
-
-
-def _present(numbers: NDArray[Any]) -> Iterator[int]:
-    return (int(number) for number in np.unique(numbers) if number)

@@ -84,6 +84,21 @@ def test_overlapping_segments_are_read_apart_and_refused_as_one_mask(scan: Scan,
     assert np.array_equal(together > 0, pixels.any(-1).T)
 
 
+def test_values_without_a_segment_and_the_background_belong_to_no_region(scan: Scan, tmp_path: Path) -> None:
+    """DICOM lets the background have any number, and some programs leave it out of the segments."""
+    mask = some_mask(scan.grid.shape)
+    write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER, "labelmap")
+    dataset = pydicom.dcmread(tmp_path / "seg.dcm")
+    background, liver, kidney, _ = dataset.SegmentSequence  # values 0, 1, 2, 3
+    background.SegmentNumber, kidney.SegmentNumber = 2, 9
+    dataset.SegmentSequence = [background, liver, kidney]
+    dataset.save_as(tmp_path / "seg.dcm")
+    found = separate(read_seg(tmp_path / "seg.dcm", scan.grid), mask.shape)
+    assert set(found) == {1, 9}
+    assert np.array_equal(found[1], mask == 1)
+    assert not found[9].any()
+
+
 def test_frames_may_run_along_other_axes_of_the_same_voxels(scan: Scan, tmp_path: Path) -> None:
     mask = some_mask(scan.grid.shape)
     write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER)

@@ -309,7 +309,10 @@ REFUSED: dict[str, tuple[Case, str]] = {  # the reason
     ),
     "mosaic": (setting(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "mosaic"),
     "frames with a gap": (frames([(0, i) for i in range(8)], Series(heights=GAP)), "not evenly spaced"),
-    "a position that is no number": (setting(ImagePositionPatient=["nan", "0", "0"]), "."),
+    "a position that is no number": (
+        setting(ImagePositionPatient=["nan", "0", "0"]),
+        "where the image lies in the body is no number",
+    ),
 }
 
 RESAMPLED: dict[str, tuple[Case, str]] = {
