@@ -2,9 +2,10 @@
 
 python benchmarks/results.py [--labels 104] [--shape 512 512 300] [--json FILE]
 
-The mask holds ellipsoids of organ size, one per label, on a series of headers only. Each step runs in a
-process of its own, so that its peak memory is its own; the imports of that process count. Prints a Markdown
-table.
+The mask holds ellipsoids of organ size, one per label, on a series of headers only. It is written as a worker
+writes it: from the order in which networks give masks, by `medunet.studies.writers`. Each step runs in a
+process of its own, so that its peak memory is its own; the imports of that process count. "sr" writes the
+segmentation that it refers to, "all" one study in every format. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -25,9 +26,16 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, int, int]
 SPACING_MM = (0.8, 0.8, 1.5)
+FILES = {
+    "seg": "seg.dcm",
+    "rtstruct": "rtstruct.dcm",
+    "sr": "sr.dcm",
+    "preview": "preview.dcm",
+    "nifti": "mask.nii.gz",
+}
 STEPS = (
-    "seg auto", "seg binary", "read seg", "rtstruct", "read rtstruct", "sr", "preview",
-    "image.nii.gz", "read image.nii.gz", "mask.nii.gz", "read mask.nii.gz",
+    *FILES, "all", "seg binary", "read seg", "read rtstruct", "read nifti",
+    "image.nii.gz", "read image.nii.gz",
 )  # fmt: skip
 
 
@@ -86,7 +94,7 @@ def make_study(folder: Path, shape: Shape, labels: int) -> None:
         )
         inside = sum(((x - c) / s) ** 2 for x, c, s in zip(place, centre, size, strict=True)) <= 1
         mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))][inside] = label
-    np.save(folder / "mask.npy", mask)
+    np.save(folder / "mask.npy", np.ascontiguousarray(_grid(shape).to_ras(mask)))
     image = rng.normal(0, 12, shape).astype(np.int16) + (mask.astype(np.int16) % 7) * 40 - 100
     image[:, : shape[1] // 5] = -1000  # a third of a scan is air
     np.save(folder / "image.npy", np.asfortranarray(image))
@@ -94,62 +102,68 @@ def make_study(folder: Path, shape: Shape, labels: int) -> None:
 
 def measure(step: str, folder: Path, shape: Shape, labels: int) -> dict[str, float]:
     """Return CPU and wall seconds, megabytes and peak memory of one step."""
-    needs_mask = not step.startswith("read") and step != "image.nii.gz"
-    mask = np.load(folder / "mask.npy") if needs_mask else None
-    image = np.load(folder / "image.npy") if step in ("image.nii.gz", "preview") else None
+    mask = np.load(folder / "mask.npy") if step in (*FILES, "all", "seg binary") else None
+    image = np.load(folder / "image.npy") if step in ("image.nii.gz", "preview", "all") else None
+    place = folder / step.removeprefix("read ")
+    place.mkdir(exist_ok=True)
     cpu, wall = time.process_time(), time.monotonic()
-    work = _prepared(step, folder, shape, labels)
+    work = _prepared(step, place, shape, labels)
     imported = time.process_time()
     work(mask, image)
     took = {"cpu_s": time.process_time() - cpu, "import_s": imported - cpu, "wall_s": time.monotonic() - wall}
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return took | {"mb": _file(step, folder).stat().st_size / 1e6, "peak_gb": peak}
+    return took | {"mb": sum(file.stat().st_size for file in place.iterdir()) / 1e6, "peak_gb": peak}
 
 
-def _file(step: str, folder: Path) -> Path:
-    name = step.removeprefix("read ")
-    return folder / (name if name.endswith(".nii.gz") else f"{'seg auto' if name == 'seg' else name}.dcm")
-
-
-def _prepared(step: str, folder: Path, shape: Shape, labels: int) -> Callable[[Any, Any], object]:
+def _prepared(step: str, place: Path, shape: Shape, labels: int) -> Callable[[Any, Any], object]:
     """Import what a step needs, and return the step."""
-    path, grid = _file(step, folder), _grid(shape)
-    if step.endswith(".nii.gz"):
+    what, grid = step.removeprefix("read "), _grid(shape)
+    path = place / FILES.get(what, what)
+    if what == "image.nii.gz" or step == "read nifti":
         return _nifti(step, path, grid)
-    from medunet.config.card import Label
-    from medunet.io.dicom_object import Maker
-    from medunet.io.dicom_reference import ScanReference
-
-    named = {value: Label(name=f"structure {value}") for value in range(1, labels + 1)}
-    maker = Maker("benchmark", "1", "0" * 64, "1" * 64)
-    files = sorted((folder / "series").iterdir())
     if step.startswith("read"):
         from medunet.io.dicom_mask import read_dicom_mask
 
-        truth = np.load(folder / "mask.npy", mmap_mode="r")
-        names = {name: value for value, label in named.items() for name in label.drawn_names}
+        truth = grid.from_ras(np.load(place.parent / "mask.npy", mmap_mode="r"))
+        names = _card(labels).drawn_names
         return lambda *_: _same(read_dicom_mask(path, grid, names), truth)
-    if step.startswith("seg"):
-        from medunet.io.dicom_seg import write_seg
+    from medunet.io.dicom_seg import write_seg
+    from medunet.studies.dicom_results import _maker
+    from medunet.studies.writers import WRITERS
 
-        kind: Any = step.split()[1]
-        return lambda mask, _: write_seg(path, mask, ScanReference.of(files, grid), named, maker, kind)
-    if step == "rtstruct":
-        from medunet.io.dicom_rtstruct import write_rtstruct
+    card, files = _card(labels), tuple(sorted((place.parent / "series").iterdir()))
 
-        return lambda mask, _: write_rtstruct(path, mask, ScanReference.of(files, grid), named, maker)
-    if step == "sr":
-        from medunet.io.dicom_seg import Segments
-        from medunet.io.dicom_sr import write_sr
+    def write(mask: NDArray[np.uint8], image: NDArray[np.int16] | None) -> None:
+        study = _study(mask, image, files, grid, card)
+        if step == "seg binary":
+            write_seg(
+                place / "seg.dcm", study.stored_mask, study.reference, card.labels, _maker(study), "binary"
+            )
+        for name, writer in WRITERS.items():
+            if step in (name, "all"):
+                writer(study, place)
 
-        numbers = {value: value for value in named}
-        tracking = {value: maker.uid("segment", str(value)) for value in named}
-        segments = Segments("1.2.840.10008.5.1.4.1.1.66.7", "1.2.3", "1.2.4", numbers, tracking, ())
-        return lambda mask, _: write_sr(path, mask, ScanReference.of(files, grid), named, maker, segments)
-    from medunet.io.dicom_sc import write_preview
+    return write
 
-    return lambda mask, image: write_preview(path, image, mask, ScanReference.of(files, grid), named, maker)
+
+def _card(labels: int) -> Any:
+    from medunet.config.card import Card
+
+    facts = {"name": "benchmark", "title": "A benchmark", "source": "made here", "licence": "CC0-1.0"}
+    named = {value: {"name": f"structure {value}"} for value in range(1, labels + 1)}
+    return Card.model_validate(facts | {"modality": "CT", "dims": 3, "layout": "dicom", "labels": named})
+
+
+def _study(
+    mask: NDArray[Any], image: NDArray[Any] | None, files: tuple[Path, ...], grid: Any, card: Any
+) -> Any:
+    from medunet.io.volume import Volume
+    from medunet.studies.study import Study
+
+    seen = np.broadcast_to(np.float32(0), mask.shape) if image is None else grid.to_ras(image)
+    volume = Volume(seen[None], grid.ras_affine, grid, files[0].parent)
+    return Study("s", "", (files,), volume, mask, card, {"run": "benchmark"}, "0" * 64, "", ())
 
 
 def _same(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
@@ -169,7 +183,7 @@ def _nifti(step: str, path: Path, grid: Any) -> Callable[[Any, Any], object]:
 
     if step.startswith("read"):
         return lambda *_: read_stored(path)
-    return lambda mask, image: _write(path, mask if image is None else image, grid.affine)
+    return lambda _, image: _write(path, image, grid.affine)
 
 
 def _write_headers(folder: Path, shape: Shape) -> None:

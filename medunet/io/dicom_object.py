@@ -1,7 +1,8 @@
-"""What all DICOM results share: their maker, UIDs that follow from the input, identity, dates, references."""
+"""What all DICOM results share: their maker, UIDs that follow from them, identity, dates, references."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,14 +55,20 @@ class Maker:
         return {"model_sha256": self.model_sha256, "config_sha256": self.config_sha256}
 
 
-def described(kind: str, reference: ScanReference, maker: Maker, *parts: str) -> dict[str, Any]:
-    """Return what highdicom asks of any object; UIDs follow from sources, model, configuration and parts."""
+def described(kind: str, mask: Array, reference: ScanReference, maker: Maker, *parts: str) -> dict[str, Any]:
+    """Return what highdicom asks of any object.
+
+    UIDs follow from mask, sources, maker, our version and parts: of two objects with one UID (which PS3.5, 9
+    forbids) an archive keeps the first.
+    """
     sources = sorted({image.sop for image in reference.images})
+    made = str(maker.made or "")
+    facts = (__version__, maker.name, maker.version, made, mask_sha256(mask), *parts, *sources)
     return {
-        "series_instance_uid": maker.uid(kind, "series", *parts, *sources),
+        "series_instance_uid": maker.uid(kind, "series", *facts),
         "series_number": SERIES_NUMBERS[kind],
         "series_description": f"{DISCLAIMER}: {maker.name}"[:64],
-        "sop_instance_uid": maker.uid(kind, "instance", *parts, *sources),
+        "sop_instance_uid": maker.uid(kind, "instance", *facts),
         "instance_number": 1,
         "manufacturer": "medunet",
         "manufacturer_model_name": maker.name[:64],
@@ -185,6 +192,15 @@ def count_labels(
             f"{path}: the mask holds {unknown[:8]}, which are no labels; expected {sorted(labels)[:8]} ..."
         )
     return counts
+
+
+def mask_sha256(mask: Array) -> str:
+    """Return the hash of the labels in a mask, whatever their type and their order in memory."""
+    plain = np.dtype("u1" if mask.max() < 256 else "<u2")
+    found = hashlib.sha256(repr(mask.shape).encode())
+    for plane in mask.T:
+        found.update(np.ascontiguousarray(plane, plain).data)
+    return found.hexdigest()
 
 
 def _parts(mask: Array) -> list[Array]:

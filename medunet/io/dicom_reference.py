@@ -38,7 +38,7 @@ IDENTITY = [
 _SERIES = [
     "Modality", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ContentDate",
     "ContentTime", "PositionReferenceIndicator", "WindowCenter", "WindowWidth", "SliceThickness",
-    "BodyPartExamined", "Laterality",
+    "BodyPartExamined", "Laterality", "PatientOrientation",
 ]  # fmt: skip
 _SERIES_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -101,7 +101,12 @@ class ScanReference:
     @property
     def voxel_ml(self) -> float:
         """The volume of a voxel in ml, of a tilted grid too."""
-        return float(abs(np.linalg.det(self.grid.affine[:-1, :-1]))) / 1000.0
+        return float(abs(np.linalg.det(self.grid.affine[:3, :3]))) / 1000.0
+
+    @property
+    def pixel_mm2(self) -> float:
+        """The area of a pixel in mm2."""
+        return float(abs(np.linalg.det(self.grid.affine[:2, :2])))
 
 
 def _read(file: Path, tags: list[str]) -> Dataset:

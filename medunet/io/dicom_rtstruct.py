@@ -16,7 +16,7 @@ from pydicom.valuerep import format_number_as_ds
 from medunet.config.card import Label
 from medunet.errors import DataError
 from medunet.io.contours import Points, trace
-from medunet.io.dicom_codes import Coding, coding_of
+from medunet.io.dicom_codes import Coding, coding_of, warnings_of
 from medunet.io.dicom_frames import LPS_TO_RAS, Plane
 from medunet.io.dicom_object import (
     DISCLAIMER,
@@ -64,7 +64,7 @@ def write_rtstruct(
     codings = {value: coding_of(value, labels[value]) for value in labels if counts.get(value)}
     contours = _contours(mask, reference)
     with lenient():
-        dataset = _header(reference, maker)
+        dataset = _header(mask, reference, maker)
         dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(reference)]
         dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
         dataset.RTROIObservationsSequence = []
@@ -75,7 +75,7 @@ def write_rtstruct(
             dataset.RTROIObservationsSequence.append(_observation(number, labels[value], coding))
         stamp(dataset, reference, maker)
         save(dataset, path)
-    return tuple(coding.warning for coding in codings.values() if coding.warning)
+    return warnings_of({value: labels[value] for value in codings})
 
 
 def _contours(mask: Array, reference: ScanReference) -> Contours:
@@ -110,8 +110,8 @@ def _contour(points: Points, common: Dataset, plane: Plane) -> Dataset:
     return item
 
 
-def _header(reference: ScanReference, maker: Maker) -> FileDataset:
-    facts = described("RTSTRUCT", reference, maker)
+def _header(mask: Array, reference: ScanReference, maker: Maker) -> FileDataset:
+    facts = described("RTSTRUCT", mask, reference, maker)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
         RTStructureSetStorage,

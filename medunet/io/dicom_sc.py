@@ -53,7 +53,7 @@ def write_preview(
             coordinate_system="PATIENT",
             patient_orientation=_orientation(reference),
             study_instance_uid=reference.study,
-            **described("SC", reference, maker),
+            **described("SC", mask, reference, maker),
         )
         day, time = made_at(reference, maker)
         facts = {
@@ -63,6 +63,8 @@ def write_preview(
             "DerivationDescription": DISCLAIMER,
             "Laterality": reference.header.get("Laterality") or None,
         }
+        if reference.images[0].plane is None:
+            facts["PatientOrientation"] = reference.header.get("PatientOrientation")
         for keyword, value in facts.items():
             setattr(dataset, keyword, value)
         stamp(dataset, reference, maker)
@@ -137,7 +139,7 @@ def _write_bar(picture: Image.Image, names: list[tuple[str, tuple[int, int, int]
 
 
 def _orientation(reference: ScanReference) -> tuple[str, str]:
-    """Return where rows and columns run to, such as L and P."""
+    """Return where rows and columns run to, such as L and P; of a projection, only its header knows."""
     plane = reference.images[0].plane
     cosines = np.reshape(plane.cosines_lps if plane else (1, 0, 0, 0, 1, 0), (2, 3)) * LPS_TO_RAS
     said = []

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from medunet.config.card import Label
 from medunet.errors import DataError
-from medunet.io.dicom_codes import coding_of
+from medunet.io.dicom_codes import coding_of, warnings_of
 from medunet.io.dicom_object import (
     DISCLAIMER,
     Maker,
@@ -73,10 +73,9 @@ def write_seg(
     labelmap = kind == "labelmap" or (kind == "auto" and len(present) > MOST_BINARY)
     numbers = {value: number + 1 for number, value in enumerate(present)}
     tracking = {value: maker.uid("segment", labels[value].name, reference.series) for value in present}
-    descriptions, warnings = [], []
-    for value in present:
-        descriptions.append(_description(value, labels[value], numbers[value], tracking[value], maker))
-        warnings += [told] if (told := coding_of(value, labels[value]).warning) else []
+    descriptions = [
+        _description(value, labels[value], numbers[value], tracking[value], maker) for value in present
+    ]
     with lenient():
         dataset = hd.seg.Segmentation(
             source_images=stand_ins(reference),
@@ -88,14 +87,16 @@ def write_seg(
             content_label="MEDUNET_SEG",
             content_description=DISCLAIMER,
             content_creator_name="medunet^",
-            **described("SEG", reference, maker, "labelmap" if labelmap else "binary"),
+            **described("SEG", mask, reference, maker, "labelmap" if labelmap else "binary"),
         )
         with_true_sources(dataset, reference)
+        if reference.images[0].plane is None:
+            dataset.PatientOrientation = reference.header.get("PatientOrientation")
         _own_dimensions(dataset, maker.uid("dimensions", dataset.SOPInstanceUID))
         stamp(dataset, reference, maker)
         save(dataset, path)
     uids = str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID)
-    return Segments(*uids, numbers, tracking, tuple(warnings))
+    return Segments(*uids, numbers, tracking, warnings_of({value: labels[value] for value in present}))
 
 
 def _planes(mask: Array, numbers: Mapping[int, int]) -> Array:

@@ -1,4 +1,4 @@
-"""Write the volume of every label as a structured report, TID 1500 (PS3.16)."""
+"""Write the volume of every label, of a projection its area, as a structured report, TID 1500 (PS3.16)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from medunet.config.card import Label
-from medunet.io.dicom_codes import Coding, coding_of
+from medunet.io.dicom_codes import Coding, coding_of, warnings_of
 from medunet.io.dicom_object import REQUIRED, Maker, count_labels, described, lenient, save, stamp
 from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_seg import Segments
 from medunet.io.volume import Array
 
 MILLILITRE = Code("ml", "UCUM", "milliliter")
+SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
 PROCEDURES = {
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
@@ -33,15 +34,18 @@ def write_sr(
     labels: Mapping[int, Label],
     maker: Maker,
     segments: Segments | None,
-) -> dict[str, float]:
-    """Write the volume (ml) of every label of a mask (columns, rows, slices) in stored order; return them.
+) -> tuple[str, ...]:
+    """Write the volume of every label of a mask (columns, rows[, slices]) in stored order; return warnings.
 
-    Labels without voxels have 0 ml. Volumes refer to the segments of `write_seg`, None where the mask was
-    empty. The report is preliminary and unverified. The same call writes the same bytes.
+    Volumes are in ml, of a 2D mask areas in mm2; labels without voxels have 0. They refer to the segments of
+    `write_seg`, None where the mask was empty. The report is preliminary and unverified. The same call writes
+    the same bytes.
     """
     counts = count_labels(path, mask, reference, labels)
-    volumes_ml = {value: counts.get(value, 0) * reference.voxel_ml for value in labels}
-    groups = [_group(value, labels[value], volumes_ml[value], reference, maker, segments) for value in labels]
+    groups = [
+        _group(value, label, counts.get(value, 0), reference, maker, segments)
+        for value, label in labels.items()
+    ]
     with lenient():
         report = hd.sr.MeasurementReport(
             observation_context=_observer(maker),
@@ -51,7 +55,7 @@ def write_sr(
             imaging_measurements=groups,
             title=codes.DCM.ImagingMeasurementReport,
         )
-        facts = described("SR", reference, maker)
+        facts = described("SR", mask, reference, maker, segments.sop if segments else "")
         dataset = hd.sr.Comprehensive3DSR(
             evidence=_evidence(reference, segments),
             content=report[0],
@@ -63,7 +67,7 @@ def write_sr(
         dataset.pop("ContributingEquipmentSequence", None)
         stamp(dataset, reference, maker)
         save(dataset, path)
-    return {labels[value].name: volume for value, volume in volumes_ml.items()}
+    return warnings_of(labels)
 
 
 def _observer(maker: Maker) -> hd.sr.ObservationContext:
@@ -80,12 +84,16 @@ def _observer(maker: Maker) -> hd.sr.ObservationContext:
 def _group(
     value: int,
     label: Label,
-    volume_ml: float,
+    voxels: int,
     reference: ScanReference,
     maker: Maker,
     segments: Segments | None,
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """Return the measurements of one label: of its segment, or of the whole series where it has none."""
+    """Return the measurements of one label: of its segment, or of the whole series where it has none.
+
+    The template for areas (TID 1410) refers to a frame, which in a label map holds all labels: areas of a
+    projection name the segment by its tracking UID alone.
+    """
     coding = coding_of(value, label)
     number = segments.numbers.get(value) if segments else None
     tracking = (
@@ -101,9 +109,9 @@ def _group(
             version=maker.version,
             parameters=[f"{key}={found}" for key, found in maker.parameters.items()],
         ),
-        "measurements": [hd.sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=MILLILITRE)],
+        "measurements": [_measured(voxels, reference)],
     }
-    if segments is None or number is None:
+    if segments is None or number is None or len(reference.grid.shape) == 2:
         return hd.sr.MeasurementsAndQualitativeEvaluations(**common)
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=hd.sr.ReferencedSegment(
@@ -114,6 +122,14 @@ def _group(
         ),
         **common,
     )
+
+
+def _measured(voxels: int, reference: ScanReference) -> hd.sr.Measurement:
+    if len(reference.grid.shape) == 2:
+        area_mm2 = voxels * reference.pixel_mm2
+        return hd.sr.Measurement(name=codes.SCT.Area, value=area_mm2, unit=SQUARE_MILLIMETRE)
+    volume_ml = voxels * reference.voxel_ml
+    return hd.sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=MILLILITRE)
 
 
 def _sites(coding: Coding) -> list[hd.sr.FindingSite] | None:

@@ -95,7 +95,6 @@ def write(loaded: Loaded, predicted: Predicted, writers: Mapping[str, Writer]) -
     request, model, volume, choice = loaded.request, loaded.model, loaded.volume, loaded.choice
     card = model.run.card
     flags = examine(volume, mask, card, model.training, choice.remarks)
-    paths = list(request.all_paths())
     sizes = label_sizes(mask, volume, card)
     result: dict[str, Any] = {
         "study": request.study,
@@ -113,13 +112,13 @@ def write(loaded: Loaded, predicted: Predicted, writers: Mapping[str, Writer]) -
         **sizes,
         "flags": [vars(flag) for flag in flags],
         "risk": risk_of(flags),
-        "warnings": [without_identity(warning, paths) for warning in volume.warnings],
     }
     study = Study(
         name=request.name,
         identity=request.identity,
         series=tuple(image.paths for image in choice.images),
-        grid=volume.grid,
+        volume=volume,
+        mask=mask,
         card=card,
         model=model.facts,
         model_sha256=model.sha256,
@@ -128,9 +127,12 @@ def write(loaded: Loaded, predicted: Predicted, writers: Mapping[str, Writer]) -
     )
 
     def fill(folder: Path) -> dict[str, Any]:
+        told = list(volume.warnings)
         for name, writer in writers.items():  # in their order: some use what another has made
             if name in request.writers:
-                writer(volume, mask, study, folder)
-        return result
+                told += writer(study, folder)
+        paths = list(request.all_paths())
+        warnings = [without_identity(warning, paths) for warning in dict.fromkeys(told)]
+        return result | {"warnings": warnings}
 
     return publish(Path(request.out), request.name, request.identity, fill)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
-
-from medunet.io.volume import Volume
 from medunet.io.write import write_mask
 from medunet.studies import dicom_results
 from medunet.studies.study import Study
@@ -17,16 +14,15 @@ from medunet.studies.study import Study
 class Writer(Protocol):
     """Writes a result into a folder of its own; the same input must give the same bytes."""
 
-    def __call__(self, volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -> Sequence[Path]:
-        """Return the files; StudyError or DataError if the study cannot be written this way."""
+    def __call__(self, study: Study, folder: Path) -> Sequence[str]:
+        """Return warnings; StudyError or DataError if the study cannot be written this way."""
         ...
 
 
-def write_nifti(volume: Volume, mask: NDArray[Any], study: Study, folder: Path) -> Sequence[Path]:
+def write_nifti(study: Study, folder: Path) -> Sequence[str]:
     """Write the mask on the scan's own grid: mask.nii.gz, of a picture mask.png."""
-    path = folder / ("mask.nii.gz" if study.card.dims == 3 else "mask.png")
-    write_mask(path, mask, volume)
-    return [path]
+    write_mask(folder / ("mask.nii.gz" if study.card.dims == 3 else "mask.png"), study.mask, study.volume)
+    return []
 
 
 WRITERS: dict[str, Writer] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
@@ -103,6 +104,16 @@ def write_enhanced(folder: Path, shape: tuple[int, int, int] = (24, 20, 6)) -> S
     dataset.PixelData = np.zeros(shape, "<i2").tobytes()
     dataset.save_as(folder / "0.dcm", enforce_file_format=True)
     return Scan((folder / "0.dcm",), scan.grid, scan.origins_lps)
+
+
+def write_projection(folder: Path, shape: tuple[int, int] = (32, 40)) -> Scan:
+    """Write one radiograph: it has no place in space, and pixels of 0.7 x 0.9 mm."""
+    scan = write_scan(folder, (*shape, 1), Modality="DX")
+    dataset = dcmread(scan.files[0])
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
+        delattr(dataset, keyword)
+    dataset.save_as(scan.files[0])
+    return Scan(scan.files, Grid.of(shape, np.diag([0.7, 0.9, 1.0])), scan.origins_lps)
 
 
 def some_mask(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.uint8]:

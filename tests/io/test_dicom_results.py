@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -14,13 +16,24 @@ import pydicom
 import pytest
 
 from medunet.config.card import Label
+from medunet.io import dicom_object
 from medunet.io.dicom_mask import read_dicom_mask
+from medunet.io.dicom_object import Maker
 from medunet.io.dicom_rtstruct import write_rtstruct
 from medunet.io.dicom_sc import write_preview
 from medunet.io.dicom_seg import write_seg
 from medunet.io.dicom_sr import write_sr
 from medunet.io.volume import Grid
-from tests.io.scans import LABELS, MAKER, ORIENTATIONS, Scan, some_mask, write_enhanced, write_scan
+from tests.io.scans import (
+    LABELS,
+    MAKER,
+    ORIENTATIONS,
+    Scan,
+    some_mask,
+    write_enhanced,
+    write_projection,
+    write_scan,
+)
 
 NAMES = {name: value for value, label in LABELS.items() for name in label.drawn_names}
 
@@ -106,6 +119,23 @@ def test_dcmqi_reads_the_same_voxels_in_the_same_places(orientation: str, tmp_pa
         assert np.array_equal(found, mask)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pydicomrt_reads_the_same_voxels_in_the_same_places(orientation: str, tmp_path: Path) -> None:
+    """It fills polygons with OpenCV, which rounds their points: pixels are looked at in the middle."""
+    foreign = pytest.importorskip("pydicomrt.rs", reason="pip install pydicomrt", exc_type=ImportError)
+    scan, fine = write_scan(tmp_path / "ct", (32, 40, 6), orientation), 4
+    mask = some_mask((32, 40, 6))
+    write_rtstruct(tmp_path / "rt.dcm", mask, scan.reference, LABELS, MAKER)
+    to_voxel = np.linalg.inv(np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.grid.affine)
+    to_fine = np.diag([fine, fine, 1.0, 1.0]) @ to_voxel
+    found = foreign.rtstruct_to_masks(
+        pydicom.dcmread(tmp_path / "rt.dcm"), to_fine, (6, 40 * fine, 32 * fine)
+    )
+    for value, label in LABELS.items():
+        drawn = found[label.name]["mask_volume"][:, ::fine, ::fine].T
+        assert np.array_equal(drawn > 0, mask == value)
+
+
 @pytest.mark.parametrize("source", ["plain", "tilted", "enhanced", "without UIDs"])
 def test_a_validator_finds_no_error(source: str, tmp_path: Path) -> None:
     command = program("dciodvfy")
@@ -122,6 +152,11 @@ def test_a_validator_finds_no_error(source: str, tmp_path: Path) -> None:
     write_sr(tmp_path / "sr.dcm", mask, reference, labels, MAKER, segments)
     write_sr(tmp_path / "sr_of_nothing.dcm", mask * 0, reference, labels, MAKER, None)
     write_preview(tmp_path / "sc.dcm", mask.astype(float), mask, reference, labels, MAKER)
+    flat = write_projection(tmp_path / "dx")
+    drawn = some_mask((32, 40, 2))[:, :, 0]
+    segments = write_seg(tmp_path / "flat_seg.dcm", drawn, flat.reference, LABELS, MAKER)
+    write_sr(tmp_path / "flat_sr.dcm", drawn, flat.reference, LABELS, MAKER, segments)
+    write_preview(tmp_path / "flat_sc.dcm", drawn.astype(float), drawn, flat.reference, LABELS, MAKER)
     for file in sorted(tmp_path.glob("*.dcm")):
         said = subprocess.run([command, "-new", file], capture_output=True, text=True).stderr
         assert "Error" not in said, (file.name, said)
@@ -134,22 +169,58 @@ def test_a_validator_finds_no_error(source: str, tmp_path: Path) -> None:
     )
 
 
+def results(folder: Path, scan: Scan, mask: np.ndarray, maker: Maker = MAKER) -> list[Path]:
+    """Write one of each kind."""
+    folder.mkdir()
+    reference, image = scan.reference, np.zeros(mask.shape)
+    segments = write_seg(folder / "seg.dcm", mask, reference, LABELS, maker)
+    write_seg(folder / "labelmap.dcm", mask, reference, LABELS, maker, "labelmap")
+    write_rtstruct(folder / "rtstruct.dcm", mask, reference, LABELS, maker)
+    write_sr(folder / "sr.dcm", mask, reference, LABELS, maker, segments)
+    write_preview(folder / "sc.dcm", image, mask, reference, LABELS, maker)
+    return sorted(folder.iterdir())
+
+
+def uids_of(paths: list[Path]) -> set[str]:
+    """Return the UIDs of objects and series."""
+    found = [pydicom.dcmread(path) for path in paths]
+    return {dataset.SOPInstanceUID for dataset in found} | {dataset.SeriesInstanceUID for dataset in found}
+
+
+@pytest.mark.parametrize("what", ["mask", "medunet", "name", "version", "configuration", "date"])
+def test_objects_that_differ_have_other_uids(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = write_scan(tmp_path / "ct", (32, 40, 6))
+    mask, maker = some_mask((32, 40, 6)), MAKER
+    first = uids_of(results(tmp_path / "a", scan, mask, maker))
+    if what == "mask":
+        mask[3, 4, 2] = 5  # one voxel, as another GPU may see it
+    elif what == "medunet":
+        monkeypatch.setattr(dicom_object, "__version__", "999")
+    else:
+        changed = {"configuration": {"config_sha256": "0" * 64}, "date": {"made": datetime(2026, 1, 2)}}
+        maker = replace(MAKER, **changed.get(what, {what: "other"}))
+    other = uids_of(results(tmp_path / "b", scan, mask, maker))
+    assert len(first) == 10
+    assert first.isdisjoint(other)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_how_a_mask_lies_in_memory_changes_nothing(dtype: type, order: str, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "ct", (32, 40, 6))
+    mask = some_mask((32, 40, 6))
+    plain = results(tmp_path / "a", scan, mask)
+    for one, same in zip(plain, results(tmp_path / "b", scan, mask.astype(dtype, order)), strict=True):
+        assert one.read_bytes() == same.read_bytes(), one.name
+
+
 def test_the_same_call_writes_the_same_bytes_and_another_model_other_uids(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "ct", (32, 40, 6))
     mask = some_mask((32, 40, 6))
-
-    def results(folder: Path, maker: object) -> list[Path]:
-        folder.mkdir()
-        reference = scan.reference
-        segments = write_seg(folder / "seg.dcm", mask, reference, LABELS, maker)
-        write_seg(folder / "labelmap.dcm", mask, reference, LABELS, maker, "labelmap")
-        write_rtstruct(folder / "rtstruct.dcm", mask, reference, LABELS, maker)
-        write_sr(folder / "sr.dcm", mask, reference, LABELS, maker, segments)
-        write_preview(folder / "sc.dcm", mask.astype(float), mask, reference, LABELS, maker)
-        return sorted(folder.iterdir())
-
-    first, second = results(tmp_path / "a", MAKER), results(tmp_path / "b", MAKER)
-    other = results(tmp_path / "c", type(MAKER)(MAKER.name, MAKER.version, "f" * 64, MAKER.config_sha256))
+    first, second = results(tmp_path / "a", scan, mask), results(tmp_path / "b", scan, mask)
+    other = results(tmp_path / "c", scan, mask, replace(MAKER, model_sha256="f" * 64))
     uids = set()
     for one, same, unlike in zip(first, second, other, strict=True):
         assert one.read_bytes() == same.read_bytes(), one.name

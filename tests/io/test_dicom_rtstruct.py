@@ -6,12 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from medunet.config.card import Label
 from medunet.errors import DataError
-from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_rtstruct import write_rtstruct
-from medunet.io.volume import Grid
-from tests.io.scans import LABELS, MAKER, some_mask, write_enhanced, write_scan
+from tests.io.scans import LABELS, MAKER, some_mask, write_enhanced, write_projection, write_scan
 from tests.phantoms import ball
 
 SHAPE = (24, 20, 8)
@@ -92,13 +89,7 @@ def test_a_projection_and_an_empty_mask_have_no_contours(tmp_path: Path) -> None
     scan = write_scan(tmp_path / "ct", SHAPE)
     with pytest.raises(DataError, match="the mask is empty"):
         write_rtstruct(tmp_path / "rt.dcm", np.zeros(SHAPE, np.uint8), scan.reference, LABELS, MAKER)
-    flat = pydicom.dcmread(scan.files[0])
-    del flat.ImagePositionPatient
-    flat.save_as(scan.files[0])
-    grid = Grid.of(SHAPE[:2], np.eye(3))
-    reference = ScanReference.of(scan.files[:1], grid)
+    flat = write_projection(tmp_path / "dx")
     with pytest.raises(DataError, match="a projection has no place in space"):
-        write_rtstruct(
-            tmp_path / "rt.dcm", np.ones(SHAPE[:2], np.uint8), reference, {1: Label(name="a")}, MAKER
-        )
+        write_rtstruct(tmp_path / "rt.dcm", np.ones((32, 40), np.uint8), flat.reference, LABELS, MAKER)
     assert not (tmp_path / "rt.dcm").exists()

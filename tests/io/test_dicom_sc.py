@@ -9,7 +9,8 @@ import pytest
 from medunet.io.dicom_codes import coding_of
 from medunet.io.dicom_object import DISCLAIMER
 from medunet.io.dicom_sc import BAR, TILE, write_preview
-from tests.io.scans import LABELS, MAKER, Scan, write_scan
+from medunet.io.dicom_seg import write_seg
+from tests.io.scans import LABELS, MAKER, Scan, some_mask, write_projection, write_scan
 
 SHAPE = (40, 20, 12)
 
@@ -56,6 +57,19 @@ def test_the_pixels_say_that_it_is_no_diagnosis(scan: Scan, tmp_path: Path) -> N
     assert found.PatientOrientation == ["L", "P"]
     assert found.BurnedInAnnotation == "NO"
     assert (found.DateOfSecondaryCapture, found.PatientID) == ("20240102", "4711")
+
+
+@pytest.mark.parametrize("told", [["P", "F"], None])
+def test_a_projection_lies_as_its_header_says(told: list[str] | None, tmp_path: Path) -> None:
+    scan = write_projection(tmp_path / "dx")
+    dataset = pydicom.dcmread(scan.files[0])
+    dataset.PatientOrientation = told
+    dataset.save_as(scan.files[0])
+    mask = some_mask((32, 40, 2))[:, :, 0]
+    write_preview(tmp_path / "sc.dcm", mask.astype(float), mask, scan.reference, LABELS, MAKER)
+    write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER)
+    for name in ("sc.dcm", "seg.dcm"):
+        assert (pydicom.dcmread(tmp_path / name).PatientOrientation or None) == told
 
 
 def test_the_window_of_the_header_is_used_where_it_shows_something(tmp_path: Path) -> None:

@@ -8,12 +8,10 @@ import pytest
 
 from medunet.config.card import Label
 from medunet.errors import DataError
-from medunet.io.dicom_reference import ScanReference
 from medunet.io.dicom_regions import label_map
 from medunet.io.dicom_seg import write_seg
 from medunet.io.dicom_seg_read import read_seg
-from medunet.io.volume import Grid
-from tests.io.scans import LABELS, MAKER, NAME, Scan, some_mask, write_enhanced, write_scan
+from tests.io.scans import LABELS, MAKER, NAME, Scan, some_mask, write_enhanced, write_projection, write_scan
 
 LABELMAP, BINARY = "1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.66.4"
 
@@ -103,16 +101,11 @@ def test_odd_identity_is_copied_and_never_said(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_a_projection_can_be_segmented_too(tmp_path: Path) -> None:
-    scan = write_scan(tmp_path / "dx", (32, 40, 1), Modality="DX")
-    dataset = pydicom.dcmread(scan.files[0])
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
-        delattr(dataset, keyword)
-    dataset.save_as(scan.files[0])
-    grid = Grid.of((32, 40), np.diag([0.7, 0.9, 1.0]))
+    scan = write_projection(tmp_path / "dx")
     mask = some_mask((32, 40, 3))[:, :, 0]
-    segments = write_seg(tmp_path / "seg.dcm", mask, ScanReference.of(scan.files, grid), LABELS, MAKER)
+    segments = write_seg(tmp_path / "seg.dcm", mask, scan.reference, LABELS, MAKER)
     back = label_map(
-        read_seg(tmp_path / "seg.dcm", grid), grid.shape, {n: v for v, n in segments.numbers.items()}
+        read_seg(tmp_path / "seg.dcm", scan.grid), mask.shape, {n: v for v, n in segments.numbers.items()}
     )
     assert np.array_equal(back, mask)
 
