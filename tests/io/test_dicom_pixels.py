@@ -6,6 +6,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -21,6 +22,7 @@ from medunet.io.dicom_headers import read_slices
 from medunet.io.dicom_pixels import Decoder
 from medunet.io.read import read_image
 from tests.io.edited import edit, refused
+from tests.io.hard_series import Series, enhanced
 
 
 def test_slope_and_intercept_belong_to_each_slice(scan: tuple, series: Path) -> None:
@@ -105,6 +107,40 @@ def test_jpeg_lossless_is_read_exactly_by_the_second_decoder(scan: tuple, series
     with pytest.raises(RuntimeError):
         pydicom.pixels.pixel_array(path)
     assert np.array_equal(read_image(series).array[0], scan[0])
+
+
+def test_the_second_decoder_sees_one_frame_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = enhanced([Series()], [(0, index) for index in (2, 0, 1, 3)])
+    frames = dataset.pixel_array.astype(np.uint16)
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = encapsulate([imagecodecs.ljpeg_encode(frame) for frame in frames])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.save_as(tmp_path / "frames.dcm", enforce_file_format=True)
+    given, read = [], SimpleITK.ReadImage
+
+    def counted(file: str, **options: str) -> SimpleITK.Image:
+        given.append(int(pydicom.dcmread(file).get("NumberOfFrames", 1)))
+        return read(file, **options)
+
+    monkeypatch.setattr(SimpleITK, "ReadImage", counted)
+    values = read_image(tmp_path / "frames.dcm").array[0]
+    assert given == [1, 1, 1, 1]
+    expected = np.stack([Series().values(index) for index in range(4)]).T  # columns and rows run to L and P
+    assert np.array_equal(values, np.rint(expected)[::-1, ::-1])
+
+
+def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(
+    series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = series / "0001.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    (plane,) = read_slices(path)
+    monkeypatch.setattr("medunet.io.limits.MAX_VOXELS", 50)
+    with pytest.raises(DataError, match="the limit is 50"):
+        Decoder().values(plane)
 
 
 def test_a_stream_that_no_decoder_reads_is_refused(series: Path) -> None:
