@@ -45,12 +45,49 @@ def test_a_truncated_file_makes_the_series_refused(series: Path) -> None:
             read_image(series)
 
 
-def test_monochrome1_is_turned_round(scan: tuple, series: Path) -> None:
+def test_monochrome1_leaves_hu_as_they_are(scan: tuple, series: Path) -> None:
+    """It says how the lowest value is shown (DICOM PS3.3 C.7.6.3.1.2), not what values mean."""
     edit(series, lambda dataset, _: setattr(dataset, "PhotometricInterpretation", "MONOCHROME1"))
     volume = read_image(series)
-    stored = scan[0].astype(int) + 1024
-    assert np.array_equal(volume.array[0], (-1 - stored) - 1024)
-    assert any("MONOCHROME1" in text for text in volume.warnings)
+    assert np.array_equal(volume.array[0], scan[0])
+    assert any("MONOCHROME1" in text and "kept" in text for text in volume.warnings)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_projection_in_monochrome1_is_turned_round(lossless: bool, series: Path) -> None:
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
+        del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+        if lossless:
+            pixels = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
+            dataset.PixelData = encapsulate([imagecodecs.ljpeg_encode(pixels, bitspersample=12)])
+            dataset["PixelData"].is_undefined_length = True
+            dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+    stored = pydicom.dcmread(series / "0001.dcm").pixel_array
+    edit(series, change)
+    volume = read_image(series / "0001.dcm")
+    assert np.array_equal(volume.array[0], 4095 - stored.T)
+    assert any("turned round" in text for text in volume.warnings)
+
+
+@pytest.mark.parametrize(("modality", "is_read"), [("CT", False), ("DX", False), ("XA", True)])
+def test_values_by_a_table_are_refused(modality: str, is_read: bool, series: Path) -> None:
+    """But for XA and RF, whose table leads back to the beam's intensity (PS3.3 C.8.7.1.1.2)."""
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType, table.LUTData = [4, 0, 16], "US", bytes(8)
+
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.Modality, dataset.ModalityLUTSequence = modality, [table]
+
+    edit(series, change)
+    path = series / "0001.dcm"
+    if is_read:
+        assert any("Modality LUT" in text for text in read_image(path).warnings)
+    else:
+        refused(path, "Modality LUT Sequence")
 
 
 def test_bits_above_the_stored_ones_are_ignored(scan: tuple, series: Path) -> None:

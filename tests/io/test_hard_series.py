@@ -105,8 +105,9 @@ def as_type(dtype: Any, shift: int = 0) -> Case:
 
 
 def monochrome1(dataset: Dataset, index: int) -> None:
+    """A matter of display (DICOM PS3.3 C.7.6.3.1.2): the values mean what they meant, with any slope."""
+    slope_per_slice(dataset, index)
     dataset.PhotometricInterpretation = "MONOCHROME1"
-    store(dataset, (4095 - np.rint(Series().values(index))).astype(np.uint16), bits=12)
 
 
 def colour(dataset: Dataset, index: int) -> None:
