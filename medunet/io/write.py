@@ -18,6 +18,7 @@ from PIL import Image
 
 from medunet.errors import DataError
 from medunet.geometry import Affine
+from medunet.io.rights import give_rights
 from medunet.io.volume import Array, Volume
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
@@ -76,9 +77,7 @@ def _settle(temporary: Path, path: Path) -> None:
     """Make the file durable and give it its final name, with the rights a new file would have."""
     with temporary.open("rb+") as stream:
         os.fsync(stream.fileno())
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o666 & ~mask)
+    give_rights(temporary)
     temporary.replace(path)
 
 
