@@ -204,6 +204,10 @@ def _layout(found: Stack, source: Source, *, any_grid: bool) -> Layout:
     warnings = [*found.warnings, *check_affine(source.path, found.affine, any_grid=sheared)]
     if first.inverted:
         warnings.append("MONOCHROME1 (white is low): turned round, so that larger numbers are brighter")
+    elif first.monochrome1:
+        warnings.append("MONOCHROME1 (shown with white as low): the values are kept, they are no grey levels")
+    if first.unused_table:
+        warnings.append("values as stored: the table to the beam's intensity (Modality LUT) is not used")
     facts = {"series_number": str(first.series_number), "transfer_syntax": first.syntax}
     facts |= {"body_part": first.body_part} if first.body_part else {}
     facts |= {"part": source.part} if source.part else {}

@@ -1,41 +1,56 @@
-"""Look at DICOM objects that hold no scan: are their values legal, is what they refer to there?"""
+"""Look at DICOM objects that hold no scan: are their values legal, is what they refer to there?
+
+What is told names elements, never their values: they may name a patient.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
-from medunet.io.dicom_file import PARSE_ERRORS
+from medunet.errors import DataError
+from medunet.io.dicom_file import PARSE_ERRORS, read_header, tags_of
 
 NUMBERS = ("IS", "DS")  # value representations that hold numbers as text
 SHOWN = 3
+DRAWN = "RTSTRUCT"
 
 
-def problem_of(path: Path) -> str | None:
-    """Return what is wrong with a report, plan, dose or structure set, in words; None where nothing is."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # illegal values are what is looked for
-            dataset = pydicom.dcmread(path, stop_before_pixels=True)
-            if illegal := list(_illegal_numbers(dataset)):
-                return f"values that are no numbers: {', '.join(illegal[:SHOWN])}"
-    except PARSE_ERRORS as error:
-        return f"the DICOM data set is damaged ({str(error).strip() or type(error).__name__})"
-    wanted = _referenced_series(dataset)
-    if wanted and not wanted & _series_beside(path):
-        return f"drawn on the series {', '.join(sorted(wanted)[:SHOWN])}, which is not in its folder"
-    return None
+class Audit:
+    """Looks at the objects of a tree; each folder's series are looked up once."""
+
+    def __init__(self) -> None:
+        """Start with no folder known."""
+        self._series_in = cache(_series_in)
+
+    def problem_of(self, path: Path) -> str | None:
+        """Return what is wrong with a report, plan, dose or structure set, in words, or None."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # illegal values are what is looked for
+                dataset, _ = read_header(path)
+                illegal = list(dict.fromkeys(_illegal_numbers(dataset)))
+                wanted = _referenced_series(dataset)
+        except (DataError, *PARSE_ERRORS) as error:
+            said = str(error) if isinstance(error, DataError) else type(error).__name__
+            return f"the DICOM data set is damaged ({said})"
+        if illegal:
+            return f"values that are no numbers: {', '.join(illegal[:SHOWN])}"
+        if wanted and not wanted & self._series_in(path.parent):
+            return "drawn on a series which is not in its folder; put it beside its images"
+        return None
 
 
 def _illegal_numbers(dataset: Dataset) -> Iterator[str]:
     for element in dataset.iterall():
         if element.VR in NUMBERS:
             values = element.value if element.VM > 1 else [element.value]
-            yield from (f"{element.name} = {v!r}" for v in values if isinstance(v, str) and not _is_number(v))
+            if any(isinstance(value, str) and not _is_number(value) for value in values):
+                yield element.name
 
 
 def _is_number(text: str) -> bool:
@@ -48,7 +63,7 @@ def _is_number(text: str) -> bool:
 
 def _referenced_series(dataset: Dataset) -> set[str]:
     """Return the series that a structure set was drawn on (DICOM PS3.3 C.8.8.5)."""
-    if dataset.get("Modality") != "RTSTRUCT":
+    if dataset.get("Modality") != DRAWN:
         return set()
     return {
         str(series.SeriesInstanceUID)
@@ -59,14 +74,14 @@ def _referenced_series(dataset: Dataset) -> set[str]:
     }
 
 
-def _series_beside(path: Path) -> set[str]:
+def _series_in(folder: Path) -> frozenset[str]:
+    """Return the series of the files of a folder, but those of other structure sets."""
     found = set()
-    for other in sorted(path.parent.iterdir()):
-        if other == path or not other.is_file():
-            continue
+    for file in filter(Path.is_file, folder.iterdir()):
         try:
-            header = pydicom.dcmread(other, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
-        except PARSE_ERRORS:
+            header, _ = read_header(file, tags_of("SeriesInstanceUID", "Modality"))
+            if header.get("Modality") != DRAWN:
+                found.add(str(header.get("SeriesInstanceUID") or ""))
+        except (DataError, *PARSE_ERRORS):
             continue
-        found.add(str(header.get("SeriesInstanceUID") or ""))
-    return found
+    return frozenset(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from functools import lru_cache
@@ -20,6 +21,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medunet.errors import DataError
+from medunet.io.limits import check_declared
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # what we use, we check ourselves
 LARGEST_HEADER = 2**24  # bytes of a deflated data set before its pixels
@@ -54,24 +56,33 @@ def tags_of(*keywords: Any) -> list[BaseTag]:
 _SIZE_TAGS = tags_of("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel")
 
 
-def read_header(path: Path, tags: list[BaseTag]) -> tuple[Dataset, Extent | None]:
-    """Return the tags of a header, and where in the file its pixels lie (None: deflated, or none there)."""
+def read_header(path: Path, tags: list[BaseTag] | None = None) -> tuple[Dataset, Extent | None]:
+    """Return the tags of a header (None: all), and where its pixels lie (None: deflated, or none there)."""
     with path.open("rb") as stream:
         deflated = _is_deflated(path, stream)
         if deflated:
-            body, _ = _inflated(stream, LARGEST_HEADER)
-            return pydicom.dcmread(body, specific_tags=tags, stop_before_pixels=True), None
+            body, more = _inflated(stream, LARGEST_HEADER)
+            dataset = pydicom.dcmread(body, specific_tags=tags, stop_before_pixels=True)
+            if more and not body.read(1):
+                raise DataError(
+                    f"{path}: the deflated header is larger than {LARGEST_HEADER >> 20} MiB; it is not read"
+                )
+            return dataset, None
         dataset = pydicom.dcmread(stream, specific_tags=tags, stop_before_pixels=True)
         return dataset, _pixels_at(stream, dataset)
 
 
-def read_dataset(path: Path) -> Dataset:
-    """Return everything of a file; a deflated one only as far as its header declares pixels."""
+def read_dataset(path: Path, *, pixels: bool = True) -> Dataset:
+    """Return everything of a file; a deflated one only as far as its header declares pixels.
+
+    Without pixels, none are expected, whatever the header declares.
+    """
     with path.open("rb") as stream:
         if not _is_deflated(path, stream):
-            return pydicom.dcmread(stream)
-        header, _ = read_header(path, _SIZE_TAGS)
-        declared = LARGEST_HEADER + SLACK + _pixel_bytes(header)
+            return pydicom.dcmread(stream, stop_before_pixels=not pixels)
+        declared = LARGEST_HEADER + SLACK
+        if pixels:
+            declared += _pixel_bytes(path, read_header(path, _SIZE_TAGS)[0])
         body, more = _inflated(stream, declared)
         if more:
             raise DataError(
@@ -136,10 +147,12 @@ def _inflated(stream: BinaryIO, most: int) -> tuple[io.BytesIO, bool]:
     return io.BytesIO(b"\0" * 128 + b"DICM" + start.getvalue() + body), bool(unpack.unconsumed_tail)
 
 
-def _pixel_bytes(header: Dataset) -> int:
-    sizes = [int(header.get(tag) or 1) for tag in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
-    pixels = sizes[0] * sizes[1] * sizes[2] * sizes[3]
-    return pixels * int(header.get("BitsAllocated") or 16) // 8
+def _pixel_bytes(path: Path, header: Dataset) -> int:
+    """Return how many bytes of pixels a deflated file declares; DataError for more than it can hold."""
+    shape = [int(header.get(tag) or 1) for tag in ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel")]
+    itemsize = int(header.get("BitsAllocated") or 16) / 8
+    check_declared(path, shape, itemsize, stored_bytes=path.stat().st_size, deflated=True)
+    return int(math.prod(shape) * itemsize)
 
 
 def _pixels_at(stream: BinaryIO, dataset: Dataset) -> Extent | None:

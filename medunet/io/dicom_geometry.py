@@ -154,7 +154,7 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
                 f"{first.path.name}, {rounded(plane.orientation or ())} in {plane.path.name}; "
                 "export one plane direction per series"
             )
-        if plane.inverted != first.inverted:
+        if plane.monochrome1 != first.monochrome1:
             raise DataError(
                 f"{where}: {plane.path.name} and {first.path.name} differ in MONOCHROME1/MONOCHROME2"
             )

@@ -26,13 +26,15 @@ from medunet.io.dicom_file import (
 from medunet.io.limits import MAX_VOXELS
 
 FLAT = ("CR", "DX", "IO", "MG", "PX", "RF", "US", "XA")  # projections: pictures without a place in the body
+# Modalities whose Modality LUT is not for use: it leads back to the beam's intensity (PS3.3 C.8.7.1.1.2).
+TO_BEAM_INTENSITY = ("XA", "RF")
 _TAGS = tags_of(
     "SOPClassUID", "SOPInstanceUID", "Modality", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "InstanceNumber", "FrameOfReferenceUID", "ImageType", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames",
     "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "BodyPartExamined",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 _IMAGE_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
 
@@ -68,12 +70,21 @@ class Slice:
     columns: int
     slope: float
     intercept: float
-    inverted: bool  # MONOCHROME1
+    monochrome1: bool  # shown with low values in white
     bits_allocated: int
     bits_stored: int
     signed: bool
+    unused_table: bool = False  # a Modality LUT of TO_BEAM_INTENSITY
     syntax: str = ""
     pixels_at: Extent | None = None  # of all frames in the file, as stored; None where that is deflated
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the values are to be turned round: of projections, whose values have no other meaning.
+
+        MONOCHROME1 is a matter of display (DICOM PS3.3 C.7.6.3.1.2): HU and counts stay what they are.
+        """
+        return self.monochrome1 and self.modality in FLAT
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -131,6 +142,11 @@ def _check_pixels(path: Path, header: Header) -> None:
     high = header.get("HighBit")
     if bits not in (8, 16, 32) or not 1 <= stored <= bits or high not in (None, stored - 1):
         raise DataError(f"{path}: {stored} bits stored in {bits}, high bit {high}: not a layout that is read")
+    if header.get("ModalityLUTSequence") and header.get("Modality") not in TO_BEAM_INTENSITY:
+        raise DataError(
+            f"{path}: its values follow from a table (Modality LUT Sequence), which is not read; expected "
+            "RescaleSlope and RescaleIntercept. Export it with these, or as NIfTI"
+        )
     size = int(header["Rows"]), int(header["Columns"]), int(header.get("NumberOfFrames") or 1)
     if min(size) < 1 or size[0] * size[1] * size[2] > MAX_VOXELS:
         raise DataError(
@@ -201,10 +217,11 @@ def _plane(path: Path, header: Header, frame: int, groups: list[Dataset]) -> Sli
         columns=int(header["Columns"]),
         slope=1.0 if slope in (None, "") else float(slope),
         intercept=0.0 if intercept in (None, "") else float(intercept),
-        inverted=str(header["PhotometricInterpretation"]) == "MONOCHROME1",
+        monochrome1=str(header["PhotometricInterpretation"]) == "MONOCHROME1",
         bits_allocated=int(header["BitsAllocated"]),
         bits_stored=int(header.get("BitsStored") or header["BitsAllocated"]),
         signed=bool(int(header["PixelRepresentation"])),
+        unused_table=bool(header.get("ModalityLUTSequence")),
     )
 
 

@@ -10,8 +10,11 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
+    UID,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
@@ -19,13 +22,10 @@ from pydicom.uid import (
 )
 
 from medunet.errors import DataError
+from medunet.io.dicom_codestream import check_codestream
 from medunet.io.dicom_file import PARSE_ERRORS, first_line, read_dataset
 from medunet.io.dicom_headers import Slice
-
-_PIXEL_TAGS = (
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
-    "PhotometricInterpretation", "NumberOfFrames", "PixelData",
-)  # fmt: skip
+from medunet.io.limits import check_declared
 
 
 class Decoder:
@@ -59,24 +59,23 @@ class Decoder:
             out += np.float32(plane.intercept)
 
     def _stored(self, plane: Slice) -> NDArray[Any]:
+        shape = (plane.rows, plane.columns)
+        check_declared(plane.path, shape, plane.bits_allocated / 8, stored_bytes=None, deflated=False)
         try:
             if self._path != plane.path:
                 self._dataset, self._path = read_dataset(plane.path), plane.path
             if not self._dataset.get("PixelData"):
                 raise DataError(f"{plane.path}: the file holds no pixels; fetch it again")
-        except PARSE_ERRORS as error:
-            raise DataError(f"{plane.path}: the DICOM file is damaged ({error}); fetch it again") from error
-        try:
+            if UID(plane.syntax).is_encapsulated:
+                return _decoded(_frame(self._dataset, plane.frame), plane)
             return np.asarray(pixel_array(self._dataset, index=plane.frame, raw=True))
         except (*PARSE_ERRORS, RuntimeError) as error:
-            if not self._dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-                raise DataError(
-                    f"{plane.path}: the pixels are damaged or cut short ({first_line(error)})"
-                ) from error
-            return _by_gdcm(self._dataset, plane, error)
+            raise DataError(
+                f"{plane.path}: the pixels are damaged or cut short ({first_line(error)}); fetch it again"
+            ) from error
 
     def _meant(self, plane: Slice, stored: NDArray[Any]) -> NDArray[Any]:
-        """Return the stored numbers with MONOCHROME1 turned round; pydicom has cleared unused bits."""
+        """Return the stored numbers, of a projection in MONOCHROME1 turned round; unused bits are clear."""
         if not plane.inverted:
             return stored
         top = -1 if plane.signed else 2**plane.bits_stored - 1  # lowest + highest value
@@ -113,28 +112,54 @@ def _native(plane: Slice) -> NDArray[Any] | None:
     return pixels.reshape(plane.rows, plane.columns)
 
 
-def _by_gdcm(dataset: Dataset, plane: Slice, cause: BaseException) -> NDArray[Any]:
-    """Decode by GDCM (JPEG lossless, 12-bit JPEG) from a copy without slope and geometry."""
-    copy = Dataset()
-    for tag in _PIXEL_TAGS:
-        if tag in dataset:
-            copy[tag] = dataset[tag]
-    copy.SOPClassUID, copy.SOPInstanceUID = (
-        SecondaryCaptureImageStorage,
-        generate_uid(entropy_srcs=["medunet"]),
+def _frame(dataset: Dataset, index: int) -> bytes:
+    """Return the compressed bytes of one frame (DICOM PS3.5 A.4)."""
+    offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    return get_frame(
+        dataset.PixelData,
+        index,
+        number_of_frames=int(dataset.get("NumberOfFrames") or 1),
+        extended_offsets=offsets if all(offsets) else None,
     )
-    copy.file_meta = FileMetaDataset()
-    copy.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    copy.file_meta.MediaStorageSOPClassUID = copy.SOPClassUID
-    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "plane.dcm"
-        copy.save_as(file, enforce_file_format=True)
-        try:
-            frames = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO"))
-        except RuntimeError as error:
-            raise DataError(
-                f"{plane.path}: the pixels cannot be decoded ({dataset.file_meta.TransferSyntaxUID.name}: "
-                f"{first_line(cause)})"
-            ) from error
-    return np.asarray(frames[plane.frame])
+
+
+def _decoded(frame: bytes, plane: Slice) -> NDArray[Any]:
+    """Decode a compressed frame by pydicom, else by GDCM (JPEG lossless, 12-bit JPEG)."""
+    check_codestream(frame, plane)
+    alone = _alone(frame, plane)
+    try:
+        # not validated: the bytes are counted there, and a small frame may have as many as its pixels
+        return np.asarray(get_decoder(plane.syntax).as_array(alone, index=0, raw=True, validate=False)[0])
+    except (*PARSE_ERRORS, RuntimeError) as cause:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "plane.dcm"
+            alone.save_as(file, enforce_file_format=True)
+            try:
+                image = SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO")
+            except RuntimeError as error:
+                raise DataError(
+                    f"{plane.path}: the pixels cannot be decoded ({UID(plane.syntax).name}: "
+                    f"{first_line(cause)})"
+                ) from error
+        return np.asarray(SimpleITK.GetArrayFromImage(image)[0])
+
+
+def _alone(frame: bytes, plane: Slice) -> Dataset:
+    """Return one frame as a file of its own, without slope, geometry and patient.
+
+    MONOCHROME2 whatever it is, as GDCM turns the other one round.
+    """
+    alone = Dataset()
+    alone.Rows, alone.Columns, alone.SamplesPerPixel = plane.rows, plane.columns, 1
+    alone.BitsAllocated, alone.BitsStored = plane.bits_allocated, plane.bits_stored
+    alone.HighBit = plane.bits_stored - 1
+    alone.PixelRepresentation, alone.PhotometricInterpretation = int(plane.signed), "MONOCHROME2"
+    alone.PixelData = encapsulate([frame], has_bot=False)
+    alone["PixelData"].VR, alone["PixelData"].is_undefined_length = "OB", True
+    alone.SOPClassUID = SecondaryCaptureImageStorage
+    alone.SOPInstanceUID = generate_uid(entropy_srcs=["medunet"])
+    alone.file_meta = FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = UID(plane.syntax)
+    alone.file_meta.MediaStorageSOPClassUID = alone.SOPClassUID
+    alone.file_meta.MediaStorageSOPInstanceUID = alone.SOPInstanceUID
+    return alone

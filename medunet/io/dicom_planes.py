@@ -107,6 +107,16 @@ class PlaneGrid(Grid):
                 np.copyto(out[..., k], values, where=~np.isnan(values))
         return np.asarray(apply_orientation(out, self._target_orientation))
 
+    def labels_to_ras(self, array: Array) -> Array:
+        """Put stored labels on the right-angled grid, in RAS+ axes, by the nearest plane and voxel."""
+        columns, rows, heights = self._places
+        wanted = np.arange(self._target_shape[2]) * self._step_mm
+        out = np.zeros(self._target_shape, array.dtype)
+        for k, index in enumerate(np.abs(heights[:, None] - wanted).argmin(axis=0)):
+            c, r = round(columns[index]), round(rows[index])
+            out[c : c + self.shape[0], r : r + self.shape[1], k] = array[..., index]
+        return np.asarray(apply_orientation(out, self._target_orientation))
+
     def from_ras(self, array: Array) -> Array:
         """Return a mask of `ras_shape` on the stored planes (columns, rows, planes), by the nearest voxel."""
         turned = apply_orientation(array, ornt_transform(RAS, self._target_orientation))

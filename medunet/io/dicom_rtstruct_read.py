@@ -29,7 +29,7 @@ def read_rtstruct(path: Path, grid: Grid, reference: ScanReference | None = None
     do not lie in slices of the grid, or (given the reference) belong to other images.
     """
     try:
-        dataset = read_dataset(path)
+        dataset = read_dataset(path, pixels=False)
         if str(dataset.get("Modality")) != "RTSTRUCT":
             raise DataError(
                 f"{path}: DICOM {dataset.get('Modality') or 'of no modality'}; expected an RTSTRUCT"

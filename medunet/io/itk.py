@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +15,14 @@ from medunet.io.limits import check_affine, check_declared
 from medunet.io.stored import Layout, Stored
 
 TEXT_BYTES = 2**16
-_DATA_FILE = {"meta": rb"(?im)^\s*ElementDataFile\s*=\s*(.*?)\s*$", "nrrd": rb"(?im)^data ?file:\s*(.*?)\s*$"}
+META_KEY = re.compile(rb"(?m)^[ \t]*ElementDataFile[ \t]*=(.*)$")  # ends the header
+NRRD_KEY = re.compile(rb"(?im)^data ?file:(.*)$")
 
 
 def read_layout(path: Path, kind: str, *, any_grid: bool = False) -> Layout:
     """Return the declared grid; DataError for a header that cannot be true."""
     data = voxel_file(path, kind)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO("MetaImageIO" if kind == "meta" else "NrrdImageIO")
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise DataError(f"{path}: the header cannot be read ({_last_line(error)})") from error
+    reader = _header(path, kind)
     shape, channels = tuple(int(n) for n in reader.GetSize()), reader.GetNumberOfComponents()
     dtype = _dtype(path, reader.GetPixelID())
     stored = _lps(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
@@ -58,13 +54,13 @@ def read_stored(path: Path, kind: str, *, any_grid: bool = False) -> Stored:
 
 def voxel_file(path: Path, kind: str) -> Path:
     """Return the file that holds the voxels: this one, or one beside it; DataError for every other place."""
-    with path.open("rb") as stream:
-        text = stream.read(TEXT_BYTES)
-    if kind == "nrrd":
-        text = text.split(b"\n\n")[0]
-    match = re.search(_DATA_FILE[kind], text.replace(b"\r", b""))
-    name = match[1].decode("utf-8", "replace") if match else "LOCAL"
-    if name.upper() == "LOCAL":
+    if kind == "meta":
+        name = _meta_text(path)[1]
+        inside = name.upper() == "LOCAL"
+    else:
+        name = _nrrd_data_file(path)
+        inside = not name
+    if inside:
         return path
     beside = path.parent / name
     if Path(name).name != name or name.upper().startswith("LIST") or "%" in name:
@@ -74,6 +70,56 @@ def voxel_file(path: Path, kind: str) -> Path:
     if not beside.is_file():
         raise DataError(f"{path}: the voxel file {name} is not there; put it beside the header")
     return beside
+
+
+def _header(path: Path, kind: str) -> SimpleITK.ImageFileReader:
+    """Return a reader that has read the header."""
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO("MetaImageIO" if kind == "meta" else "NrrdImageIO")
+    with tempfile.TemporaryDirectory() as folder:
+        reader.SetFileName(str(path))
+        if kind == "meta":
+            # What MetaIO takes for a part of another line (`Offset = 0 0` of three) it would look for further
+            # on, where we do not: given the text up to our key alone, it says that there is none.
+            head = Path(folder) / "head.mha"
+            head.write_bytes(_meta_text(path)[0])
+            reader.SetFileName(str(head))
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise DataError(f"{path}: the header cannot be read ({_last_line(error)})") from error
+    return reader
+
+
+def _meta_text(path: Path) -> tuple[bytes, str]:
+    """Return the header of a MetaImage, and the file name that its last line gives."""
+    text = _text(path)
+    match = META_KEY.search(text)
+    if match is None or b"elementdatafile" in text[: match.start()].lower():
+        raise DataError(
+            f"{path}: the first {TEXT_BYTES >> 10} KiB do not say once and clearly where the voxels lie; "
+            "expected a line such as ElementDataFile = LOCAL. Write the file again"
+        )
+    return text[: match.end()] + b"\n", match[1].strip().decode("utf-8", "replace")
+
+
+def _nrrd_data_file(path: Path) -> str:
+    """Return the file name that a NRRD header gives, or nothing where the voxels follow the header."""
+    text = _text(path).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    match = NRRD_KEY.search(text)
+    if match is None and b"\n\n" not in text and path.stat().st_size > TEXT_BYTES:
+        raise DataError(
+            f"{path}: the header does not end within {TEXT_BYTES >> 10} KiB, nor says where the voxels lie; "
+            "write the file again"
+        )
+    return match[1].strip().decode("utf-8", "replace") if match else ""
+
+
+def _text(path: Path) -> bytes:
+    """Return the whole lines at the start of a file."""
+    with path.open("rb") as stream:
+        text = stream.read(TEXT_BYTES)
+    return text if len(text) < TEXT_BYTES else text[: text.rfind(b"\n") + 1]
 
 
 def _lps(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> Affine:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from medunet.config.card import MaskRule
 from medunet.errors import DataError
-from medunet.io.check import same_grid
+from medunet.geometry import axis_skew, spacing_of
+from medunet.io.check import TOLERANCE_VOXELS, corner_gap_mm, same_grid
 from medunet.io.dicom_geometry import Irregular
 from medunet.io.dicom_mask import read_dicom_mask
 from medunet.io.dicom_planes import PlaneGrid
@@ -24,6 +25,7 @@ from medunet.io.dicom_reference import ScanReference
 from medunet.io.find import Listing, Skipped, Source, find_images
 from medunet.io.formats import layout_of, source_of, stored_of, with_voxel_files
 from medunet.io.labels import to_labels
+from medunet.io.limits import SHEAR_LIMIT
 from medunet.io.remarks import about_grid, about_values, replace_nonfinite
 from medunet.io.sniff import kind_of
 from medunet.io.stored import Header, Stored
@@ -90,16 +92,22 @@ def read_mask(
     """Return a mask as uint8 (X, Y[, Z]) labels of the card in RAS+.
 
     labels are the numbers a card knows besides 0; None accepts 0 to 255. DICOM SEG and RTSTRUCT lie on no
-    grid of their own: they need their image, and the card's drawn_names. DataError names unknown values.
+    grid of their own: they need their image, and the card's drawn_names. A mask on a sheared grid is read
+    onto its image, whose file must have the same grid. DataError names unknown values.
     """
     if is_drawn(path):
         return _drawn(path, image, rule, labels, drawn_names)
-    stored = stored_of(_source(path), indices=True)
+    sheared = image is not None and image.grid.is_affine and _is_sheared(image.grid)
+    stored = stored_of(_source(path), any_grid=sheared, indices=True)
     if stored.layout.channels > 1 and not _grey(stored.array):
         raise DataError(f"{stored.path}: the mask is in colour; expected one whole number per voxel")
     grid = stored.layout.grid
     array = to_labels(stored.path, stored.array[..., 0], rule, labels)
-    return _volume(stored, grid, _in_memory_order([grid.to_ras(array)])[0], list(stored.layout.warnings))
+    if image is not None and _is_sheared(grid):
+        grid, array = image.grid, _onto_sheared(stored.path, grid, array, image)
+    return _volume(
+        stored, grid, _in_memory_order([grid.labels_to_ras(array)])[0], list(stored.layout.warnings)
+    )
 
 
 def is_drawn(path: Path | Source) -> TypeGuard[Path]:
@@ -128,6 +136,25 @@ def _source(source: Path | Source) -> Source:
     return source if isinstance(source, Source) else source_of(source)
 
 
+def _is_sheared(grid: Grid) -> bool:
+    return axis_skew(grid.affine) > SHEAR_LIMIT
+
+
+def _onto_sheared(path: Path, grid: Grid, array: Array, image: Volume) -> Array:
+    """Return stored labels in the axis order of the image's file; DataError where the grids differ."""
+    planes = Grid.of(image.grid.shape, image.grid.affine)  # before the image was resampled, if it was
+    limit = TOLERANCE_VOXELS * min(spacing_of(planes.affine))
+    if (
+        grid.ras_shape != planes.ras_shape
+        or corner_gap_mm(grid.ras_shape, grid.ras_affine, planes.ras_affine) > limit
+    ):
+        raise DataError(
+            f"{path}: the mask lies on a sheared grid, which is not that of {image.path}; expected the grid "
+            "of its image. Write the mask again from the image"
+        )
+    return planes.from_ras(grid.to_ras(array))
+
+
 def _drawn(
     path: Path,
     image: Volume | None,
@@ -146,7 +173,7 @@ def _drawn(
     found = read_dicom_mask(path, grid, None if by_number else drawn_names, reference, rule=rule)
     if by_number:
         found = to_labels(path, found, rule, labels)
-    array = _in_memory_order([grid.to_ras(found)])[0]
+    array = _in_memory_order([grid.labels_to_ras(found)])[0]
     return Volume(array, image.affine, grid, path, image.spacing_known, header={"format": "dicom"})
 
 

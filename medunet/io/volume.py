@@ -35,6 +35,10 @@ class Grid:
         """Turn a stored spatial array (d axes) to RAS+ axes."""
         return np.asarray(apply_orientation(array, self.orientation)) if array.ndim == 3 else array
 
+    def labels_to_ras(self, array: Array) -> Array:
+        """Turn stored labels to RAS+ axes; as `to_ras`, where that does not mix values."""
+        return self.to_ras(array)
+
     def from_ras(self, array: Array) -> Array:
         """Turn a RAS+ spatial array (d axes) back to the stored axes; the inverse of `to_ras`."""
         if array.ndim != 3:

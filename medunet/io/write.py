@@ -17,10 +17,12 @@ from isal import igzip
 from PIL import Image
 
 from medunet.errors import DataError
-from medunet.geometry import Affine
+from medunet.geometry import Affine, axis_skew
+from medunet.io.rights import give_rights
 from medunet.io.volume import Array, Volume
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
+QFORM_SKEW = 1e-3  # cosine between two axes above which a qform, which knows no shear, would be wrong
 GZIP_LEVEL = 2  # of ISA-L: 3 makes masks larger and slower, 1 images larger
 
 
@@ -76,9 +78,7 @@ def _settle(temporary: Path, path: Path) -> None:
     """Make the file durable and give it its final name, with the rights a new file would have."""
     with temporary.open("rb+") as stream:
         os.fsync(stream.fileno())
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o666 & ~mask)
+    give_rights(temporary)
     temporary.replace(path)
 
 
@@ -133,7 +133,10 @@ def _nifti(path: Path, stored: Array, affine: Affine, in_space: Affine | None, *
     image = nib.Nifti1Image(stored, full, dtype=stored.dtype)
     image.header.set_xyzt_units("mm")
     image.set_sform(full, 1)
-    image.set_qform(full, 1)
+    if axis_skew(full) > QFORM_SKEW:
+        image.set_qform(None, 0)  # readers that know no sform must refuse, not read a turned image
+    else:
+        image.set_qform(full, 1)
     # mtime and name stay out of the gzip header: the same mask gives the same bytes
     with path.open("wb") as raw:
         if zipped:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medunet.errors import StudyError
+from medunet.io.rights import give_rights
 
 RESULT = "result.json"  # names every other file with its hash; written last
 PART = ".part-"
@@ -71,10 +72,8 @@ def _rename(temporary: Path, target: Path, identity: str) -> None:
 
 def _settle(folder: Path) -> None:
     """Make all files durable, with the rights that new ones would have."""
-    mask = os.umask(0)
-    os.umask(mask)
     for path in (folder, *folder.rglob("*")):
-        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+        give_rights(path)
         _sync(path)
 
 

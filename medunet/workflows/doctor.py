@@ -25,7 +25,7 @@ from medunet.data.parallel import each
 from medunet.data.repair import Repair, repair
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.io.dicom import NOT_A_SCAN
-from medunet.io.dicom_audit import problem_of
+from medunet.io.dicom_audit import Audit
 from medunet.io.find import ENDINGS, Skipped, find_images
 from medunet.workflows.progress import progress, say
 
@@ -111,7 +111,8 @@ def examine(
         _check_outside(target, fix)
     found = _what(target, card)
     report = Report(target, found.layout, card.name if card else None, len(found.subjects))
-    report.findings += [*found.findings, *(_not_read(entry) for entry in found.skipped)]
+    audit = Audit()
+    report.findings += [*found.findings, *(_not_read(entry, audit) for entry in found.skipped)]
     allowance = Allowance(memory_gb * 1e9)
     examined = _examine_all(found, allowance, workers or os.cpu_count() or 1)
     report.findings += [finding for case in examined for finding in case.findings]
@@ -164,9 +165,9 @@ def _expectations(card: Card, examined: Sequence[Examined], root: Path) -> list[
     return []
 
 
-def _not_read(entry: Skipped) -> Finding:
+def _not_read(entry: Skipped, audit: Audit) -> Finding:
     """A damaged image is an error; a file that is none is a note."""
-    if NOT_A_SCAN in entry.reason and (wrong := problem_of(entry.path)):
+    if NOT_A_SCAN in entry.reason and (wrong := audit.problem_of(entry.path)):
         return Finding.of("reference", entry.path, wrong)
     foreign = not entry.path.name.lower().endswith(IMAGE_LIKE) or "big-endian DICOM" in entry.reason
     sound = foreign or NOT_A_SCAN in entry.reason

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom.dataset import Dataset
 
+from medunet.errors import DataError
+from medunet.io.check import same_grid
 from medunet.io.dicom_geometry import position_groups, stack
 from medunet.io.dicom_headers import read_slices
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.read import read_image, read_mask
 from medunet.io.write import write_mask
 from tests.io.edited import edit, refused
+from tests.io.hard_series import Series, save
 
 
 def test_an_oblique_series_and_its_mask_lie_where_the_affine_says(
@@ -74,6 +79,53 @@ def test_gantry_tilt_is_refused_in_degrees_and_kept_as_shear_for_repairs(scan: t
     volume = read_image(series, any_grid=True)
     assert np.array_equal(volume.array[0], scan[0])
     assert volume.affine[1, 2] == pytest.approx(-np.tan(np.radians(15)) * 2.5, abs=1e-3)
+
+
+@pytest.fixture
+def tilted(tmp_path: Path) -> Path:
+    tan = float(np.tan(np.radians(15)))
+    save(tmp_path / "tilted", Series(step=(0.0, 2.5 * tan, 2.5), shape=(20, 24)).images())
+    return tmp_path / "tilted"
+
+
+@pytest.mark.parametrize("how", [{"any_grid": True}, {"irregular": "resample"}])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_the_mask_of_tilted_slices_is_read_onto_its_image(ending: str, how: dict, tilted: Path) -> None:
+    image = read_image(tilted, **how)
+    mask = np.zeros(image.shape, np.uint8)
+    mask[4:9, 5:12, 2:6] = 3
+    path = tilted.parent / f"mask{ending}"
+    write_mask(path, mask, image)
+    back = read_mask(path, image=image)
+    assert same_grid(image, back) is None
+    assert np.array_equal(image.grid.from_ras(back.array), image.grid.from_ras(mask))
+    with pytest.raises(DataError, match="not at right angles"):
+        read_mask(path)  # without the image, nobody knows that it fits
+    with pytest.raises(DataError, match="not at right angles"):
+        read_image(path)
+
+
+def test_the_mask_of_other_tilted_slices_is_refused(tilted: Path) -> None:
+    image = read_image(tilted, irregular="resample")
+    path = tilted.parent / "mask.nii.gz"
+    write_mask(path, np.ones(image.shape, np.uint8), image)
+    save(tilted.parent / "other", Series(step=(0.0, -0.67, 2.5), shape=(20, 24)).images())
+    other = read_image(tilted.parent / "other", irregular="resample")
+    with pytest.raises(DataError, match=r"not that of .*other") as caught:
+        read_mask(path, image=other)
+    assert str(path) in str(caught.value)
+
+
+def test_a_reader_that_knows_no_shear_refuses_the_mask_of_tilted_slices(tilted: Path) -> None:
+    """With a qform, which holds no shear, SimpleITK read it turned by 7.5 degrees."""
+    image = read_image(tilted, irregular="resample")
+    path = tilted.parent / "mask.nii.gz"
+    write_mask(path, np.ones(image.shape, np.uint8), image)
+    header = nib.load(path).header
+    assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 1)
+    assert np.allclose(header.get_best_affine(), image.grid.affine, atol=1e-4)
+    with pytest.raises(RuntimeError, match="orthonormal"):
+        SimpleITK.ReadImage(str(path))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 
 from medunet.config.card import Label, MaskRule
 from medunet.errors import DataError
+from medunet.io.check import same_grid
 from medunet.io.dicom_mask import mask_kind, read_dicom_mask
 from medunet.io.dicom_rtstruct import write_rtstruct
 from medunet.io.dicom_seg import write_seg
+from medunet.io.read import read_image, read_mask
 from tests.io.scans import LABELS, MAKER, Scan, some_mask, write_scan
 
 SHAPE = (24, 20, 6)
@@ -35,6 +37,18 @@ def test_labels_are_found_by_name(drawing: Path, scan: Scan) -> None:
     mask = some_mask(SHAPE)
     assert found.dtype == np.uint8
     assert np.array_equal(found, np.array([0, 3, 7, 0, 0, 1], np.uint8)[mask])
+
+
+@pytest.mark.parametrize("how", [{"any_grid": True}, {"irregular": "resample"}])
+def test_a_drawing_lies_on_an_image_of_tilted_slices(how: dict, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "ct", SHAPE, tilt_degrees=15.0)
+    mask = some_mask(SHAPE)
+    write_seg(tmp_path / "m.dcm", mask, scan.reference, LABELS, MAKER)
+    image = read_image(tmp_path / "ct", **how)
+    found = read_mask(tmp_path / "m.dcm", image=image)
+    assert found.array.dtype == np.uint8
+    assert same_grid(image, found) is None
+    assert np.array_equal(image.grid.from_ras(found.array), np.array([0, 1, 2, 0, 0, 3], np.uint8)[mask])
 
 
 def test_unknown_names_are_refused_or_left_out(drawing: Path, scan: Scan) -> None:

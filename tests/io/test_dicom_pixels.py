@@ -6,6 +6,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -21,6 +22,7 @@ from medunet.io.dicom_headers import read_slices
 from medunet.io.dicom_pixels import Decoder
 from medunet.io.read import read_image
 from tests.io.edited import edit, refused
+from tests.io.hard_series import Series, enhanced
 
 
 def test_slope_and_intercept_belong_to_each_slice(scan: tuple, series: Path) -> None:
@@ -43,12 +45,49 @@ def test_a_truncated_file_makes_the_series_refused(series: Path) -> None:
             read_image(series)
 
 
-def test_monochrome1_is_turned_round(scan: tuple, series: Path) -> None:
+def test_monochrome1_leaves_hu_as_they_are(scan: tuple, series: Path) -> None:
+    """It says how the lowest value is shown (DICOM PS3.3 C.7.6.3.1.2), not what values mean."""
     edit(series, lambda dataset, _: setattr(dataset, "PhotometricInterpretation", "MONOCHROME1"))
     volume = read_image(series)
-    stored = scan[0].astype(int) + 1024
-    assert np.array_equal(volume.array[0], (-1 - stored) - 1024)
-    assert any("MONOCHROME1" in text for text in volume.warnings)
+    assert np.array_equal(volume.array[0], scan[0])
+    assert any("MONOCHROME1" in text and "kept" in text for text in volume.warnings)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_projection_in_monochrome1_is_turned_round(lossless: bool, series: Path) -> None:
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
+        del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+        if lossless:
+            pixels = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
+            dataset.PixelData = encapsulate([imagecodecs.ljpeg_encode(pixels, bitspersample=12)])
+            dataset["PixelData"].is_undefined_length = True
+            dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+    stored = pydicom.dcmread(series / "0001.dcm").pixel_array
+    edit(series, change)
+    volume = read_image(series / "0001.dcm")
+    assert np.array_equal(volume.array[0], 4095 - stored.T)
+    assert any("turned round" in text for text in volume.warnings)
+
+
+@pytest.mark.parametrize(("modality", "is_read"), [("CT", False), ("DX", False), ("XA", True)])
+def test_values_by_a_table_are_refused(modality: str, is_read: bool, series: Path) -> None:
+    """But for XA and RF, whose table leads back to the beam's intensity (PS3.3 C.8.7.1.1.2)."""
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType, table.LUTData = [4, 0, 16], "US", bytes(8)
+
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.Modality, dataset.ModalityLUTSequence = modality, [table]
+
+    edit(series, change)
+    path = series / "0001.dcm"
+    if is_read:
+        assert any("Modality LUT" in text for text in read_image(path).warnings)
+    else:
+        refused(path, "Modality LUT Sequence")
 
 
 def test_bits_above_the_stored_ones_are_ignored(scan: tuple, series: Path) -> None:
@@ -105,6 +144,40 @@ def test_jpeg_lossless_is_read_exactly_by_the_second_decoder(scan: tuple, series
     with pytest.raises(RuntimeError):
         pydicom.pixels.pixel_array(path)
     assert np.array_equal(read_image(series).array[0], scan[0])
+
+
+def test_the_second_decoder_sees_one_frame_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = enhanced([Series()], [(0, index) for index in (2, 0, 1, 3)])
+    frames = dataset.pixel_array.astype(np.uint16)
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = encapsulate([imagecodecs.ljpeg_encode(frame) for frame in frames])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.save_as(tmp_path / "frames.dcm", enforce_file_format=True)
+    given, read = [], SimpleITK.ReadImage
+
+    def counted(file: str, **options: str) -> SimpleITK.Image:
+        given.append(int(pydicom.dcmread(file).get("NumberOfFrames", 1)))
+        return read(file, **options)
+
+    monkeypatch.setattr(SimpleITK, "ReadImage", counted)
+    values = read_image(tmp_path / "frames.dcm").array[0]
+    assert given == [1, 1, 1, 1]
+    expected = np.stack([Series().values(index) for index in range(4)]).T  # columns and rows run to L and P
+    assert np.array_equal(values, np.rint(expected)[::-1, ::-1])
+
+
+def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(
+    series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = series / "0001.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    (plane,) = read_slices(path)
+    monkeypatch.setattr("medunet.io.limits.MAX_VOXELS", 50)
+    with pytest.raises(DataError, match="the limit is 50"):
+        Decoder().values(plane)
 
 
 def test_a_stream_that_no_decoder_reads_is_refused(series: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import RLELossless, generate_uid
 
 from medunet.errors import DataError
 from medunet.io.dicom_planes import PlaneGrid
@@ -104,8 +105,9 @@ def as_type(dtype: Any, shift: int = 0) -> Case:
 
 
 def monochrome1(dataset: Dataset, index: int) -> None:
+    """A matter of display (DICOM PS3.3 C.7.6.3.1.2): the values mean what they meant, with any slope."""
+    slope_per_slice(dataset, index)
     dataset.PhotometricInterpretation = "MONOCHROME1"
-    store(dataset, (4095 - np.rint(Series().values(index))).astype(np.uint16), bits=12)
 
 
 def colour(dataset: Dataset, index: int) -> None:
@@ -400,6 +402,25 @@ def test_a_file_that_cannot_be_read_is_told_beside_what_was_read(tmp_path: Path)
     sources, skipped = find_images([tmp_path / "s"])
     assert len(skipped) == 1
     assert any("slices may be missing" in text for text in read_image(sources[0]).warnings)
+
+
+def test_pictures_are_compared_one_by_one_while_files_are_listed(tmp_path: Path) -> None:
+    """Four volumes told apart by number alone; a picture is 16 MB."""
+    for which in range(4):
+        images = Series(heights=(0, 1), shape=(4, 4)).images()
+        for index, dataset in enumerate(images):
+            dataset.Rows = dataset.Columns = 2048
+            dataset.InstanceNumber = 2 * which + index + 1
+            store(dataset, np.full((2048, 2048), 7, np.int16))
+            dataset.compress(RLELossless, generate_instance_uid=False)
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.9.{which}.{index}"
+        save(tmp_path / "s", images)
+    tracemalloc.start()
+    try:
+        assert find_images([tmp_path / "s"]).sources
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2048 * 2048 * 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_longest_even_run_is_read_where_that_is_asked(tmp_path: Path) -> None:

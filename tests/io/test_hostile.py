@@ -13,18 +13,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from medunet.io.read import find_images
 from tests.io.hard_series import Series, save
 
 MEMORY_GB = 1.0
+LARGE, IS_LARGE = (6000, 6000), "is coded as 6000 x 6000 with 1 x (8|16) bits; its header declares 12 x 9"
 SECONDS = 1.0  # of the processor
 READ = """
 import json, resource, sys, time, types
@@ -135,6 +145,28 @@ def rle_of_65535_squared(folder: Path) -> None:
     save(folder, [dataset])
 
 
+def coded(encode: Callable[[Any], bytes], syntax: str, shape: tuple[int, int]) -> Callable[[Path], None]:
+    """Return a builder of an honest header of 9 x 12 over a codestream of another shape."""
+
+    def build(folder: Path) -> None:
+        (dataset,) = Series(heights=(0,)).images()
+        dataset.PixelRepresentation = 0
+        dataset.PixelData = encapsulate([encode(np.zeros(shape, np.uint16))])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        save(folder, [dataset])
+
+    return build
+
+
+def jpeg_8(pixels: Any) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(pixels.astype(np.uint8)))
+
+
+def jpeg_2000(pixels: Any) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True))
+
+
 def nested_5000_deep(folder: Path) -> None:
     """Sequences in sequences, of undefined length, written by hand: pydicom itself cannot build them."""
     (dataset,) = Series(heights=(0,)).images()
@@ -150,13 +182,19 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "NIfTI of 18 GB": (nifti_of_18_gb, "limit|memory|holds"),
     "NIfTI with more than it declares": (nifti_with_more_than_it_declares, "time points"),
     "deflated DICOM of 2 GB": (deflated_of_2_gb, "grows beyond"),
-    "deflated DICOM with a header of 1 GB": (deflated_header_of_1_gb, "damaged|without pixels"),
+    "deflated DICOM with a header of 1 GB": (deflated_header_of_1_gb, "damaged|larger than 16 MiB"),
     "DICOM of 65535 x 65535 x 30000": (
         dicom_declaring(Rows=65535, Columns=65535, NumberOfFrames=30000),
         "the header declares",
     ),
     "RLE of 65535 x 32760": (rle_of_65535_squared, "needs 27.9 GB of memory; 16.0 GB are there"),
     "5000 nested sequences": (nested_5000_deep, "damaged"),
+    "JPEG-LS of 6000 x 6000": (coded(imagecodecs.jpegls_encode, JPEGLSLossless, LARGE), IS_LARGE),
+    "JPEG 2000 of 6000 x 6000": (coded(jpeg_2000, JPEG2000Lossless, LARGE), IS_LARGE),
+    "JPEG of 6000 x 6000": (coded(jpeg_8, JPEGBaseline8Bit, LARGE), IS_LARGE),
+    "JPEG lossless of 6000 x 6000": (coded(imagecodecs.ljpeg_encode, JPEGLosslessSV1, LARGE), IS_LARGE),
+    "JPEG-LS on its side": (coded(imagecodecs.jpegls_encode, JPEGLSLossless, (12, 9)), "coded as 9 x 12"),
+    "JPEG 2000 on its side": (coded(jpeg_2000, JPEG2000Lossless, (12, 9)), "coded as 9 x 12"),
 }
 
 

@@ -48,6 +48,39 @@ def test_a_header_that_points_elsewhere_is_refused(scan: tuple, tmp_path: Path) 
     assert read_image(folder / "a.mhd").shape == (11, 9, 10)
 
 
+META = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\n"
+NRRD = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n"
+LINES, REST = divmod(2**16 - len(META + "ElementDataFile = LOCAL") - 24, 12)
+PAD = "Comment = x\n" * LINES + f"Comment = {'x' * (REST + 13)}\n"
+OUT, HERE = "ElementDataFile = ../secret.raw\n", "ElementDataFile = LOCAL\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a.mhd", META + f"Comment = {'x' * 90}\n" * 900 + OUT),
+        ("a.nhdr", NRRD + f"# {'x' * 90}\n" * 900 + "data file: ../secret.raw\n"),
+        ("a.nhdr", NRRD + "# a\rdata file: ../secret.raw\n"),
+        ("a.mhd", META + "elementdatafile = LOCAL\n" + OUT),  # not the name of the key
+        ("a.mhd", META + "ElementDataFile : ../secret.raw\n" + HERE),
+        ("a.mhd", META + "ElementDataFile x = LOCAL\n" + OUT),
+        ("a.mhd", META + "no key\n" + HERE + OUT),  # the next line is taken for a part of this one
+        ("a.mhd", META + "Offset = 0 0\n" + HERE + OUT),  # and here for the third number
+        ("a.mhd", META + PAD + "ElementDataFile = LOCAL/../../secret.raw\n"),  # cut after LOCAL
+    ],
+)
+def test_no_header_leads_out_of_its_folder(name: str, header: str, tmp_path: Path) -> None:
+    """Each of these is read by SimpleITK from the file outside."""
+    (tmp_path / "in/LOCAL").mkdir(parents=True)
+    (tmp_path / "secret.raw").write_bytes(bytes([7]) * 64)
+    path = tmp_path / "in" / name
+    path.write_bytes(header.encode() + b"\n" + bytes(64))
+    assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))).min() == 7
+    with pytest.raises(DataError) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+
+
 def test_claims_and_cuts_are_refused(scan: tuple, tmp_path: Path) -> None:
     write_image(tmp_path / "a.mha", *scan)
     whole = (tmp_path / "a.mha").read_bytes()

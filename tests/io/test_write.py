@@ -98,6 +98,17 @@ def test_a_folder_that_cannot_be_written_to_is_named(like: Volume, tmp_path: Pat
     assert str(target) in str(caught.value)
 
 
+def test_a_new_file_has_the_usual_rights_and_the_mask_of_the_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment without a mask, files of other threads would be open to all."""
+    (tmp_path / "usual").touch()
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the mask of all threads was changed"))
+    with write_atomic(tmp_path / "ours"):
+        pass
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_an_error_inside_leaves_no_file(tmp_path: Path) -> None:
     def half(path: Path) -> None:
         with write_atomic(path) as temporary:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def test_a_result_appears_whole_and_is_found_again(tmp_path: Path):
     assert finished(tmp_path, "a", "id") == made == json.loads((tmp_path / "a/result.json").read_text())
     assert finished(tmp_path, "a", "other") is None
     assert set(made["files"]) == {"mask"}
+
+
+def test_results_have_the_usual_rights_and_the_mask_of_the_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the mask of all threads was changed"))
+    publish(tmp_path, "a", "id", fill)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "folder").stat().st_mode
+    assert (tmp_path / "a/mask").stat().st_mode == (tmp_path / "file").stat().st_mode
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path):
