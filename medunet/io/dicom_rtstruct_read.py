@@ -46,6 +46,9 @@ def read_rtstruct(path: Path, grid: Grid, reference: ScanReference | None = None
         contours = {number: found for number, found in contours.items() if found and number in names}
         if not contours:
             raise DataError(f"{path}: the structure set holds no closed contours; export it again with them")
+        if 0 in contours:  # a number like any other in DICOM; here it stands for no region
+            free = max(names) + 1
+            contours[free], names[free] = contours.pop(0), names.pop(0)
         kept = {number: name for number, name in names.items() if number in contours}
         return Regions(path, kept, _pieces(path, contours, Lattice(grid, reference)))
     except PARSE_ERRORS as error:

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from medunet.errors import DataError
-from medunet.io.dicom_regions import separate
+from medunet.io.dicom_regions import label_map, separate
 from medunet.io.dicom_rtstruct import write_rtstruct
 from medunet.io.dicom_rtstruct_read import read_rtstruct
 from medunet.io.volume import Grid
@@ -51,6 +51,18 @@ def drawn(scan: Scan, path: Path, contours: list[Dataset]) -> np.ndarray:
 
 def box(first: float, last: float) -> list[tuple[float, float]]:
     return [(first, first), (last, first), (last, last), (first, last)]
+
+
+def test_a_region_may_have_the_number_0(scan: Scan, written: Path) -> None:
+    dataset = pydicom.dcmread(written)
+    first = dataset.StructureSetROISequence[0].ROINumber
+    dataset.StructureSetROISequence[0].ROINumber = dataset.ROIContourSequence[0].ReferencedROINumber = 0
+    dataset.save_as(written)
+    regions = read_rtstruct(written, scan.grid, scan.reference)
+    number = next(number for number, name in regions.names.items() if name == "liver")
+    assert number not in (0, first)
+    found = label_map(regions, SHAPE, {number: 3})
+    assert np.array_equal(found == 3, some_mask(SHAPE) == 1)
 
 
 def test_contours_through_pixel_centres_give_back_those_pixels(scan: Scan, written: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from medunet import cli
 from medunet.errors import ConfigError
 from medunet.io import dicom_file
-from medunet.io.deid.keys import KEY_BYTES
+from medunet.io.deid.keys import KEY_BYTES, write_private
 from medunet.io.deid.one_file import Outcome
 from medunet.workflows import deidentify as module
 from medunet.workflows.deidentify import REPORT, deidentify
@@ -42,6 +42,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_folder_in_and_a_clean_folder_out(originals: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    write_private(tmp_path / "key", bytes(range(KEY_BYTES)).hex())  # UIDs of a new key hold any four digits
     result = run(originals, tmp_path)
     assert result["counts"] == {"written": 6, "unchanged": 0, "quarantined": 0, "failed": 0, "skipped": 1}
     assert (result["patients"], result["studies"], result["series"]) == (1, 1, 5)

@@ -13,9 +13,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from medunet.io.deid import keys
-from medunet.io.deid.anatomy import is_anatomy
 from medunet.io.deid.dates import TIME, shift_date, shift_datetime
-from medunet.io.deid.profile import CODES, FREE_TEXT, Action, action_for
+from medunet.io.deid.names import Names
+from medunet.io.deid.profile import CODES, FREE_TEXT, LABELS, Action, action_for
 
 IMPLEMENTATION_UID = "2.25.178727430658332533418188353061426441208"  # drawn once for this program
 IMPLEMENTATION_NAME = "MEDUNET_DEID"
@@ -47,7 +47,6 @@ _PUBLIC_SCHEMES = re.compile(  # PS3.16 8.1; a hospital's own list of codes may 
     "|RADELEMENT|UBERON|ISO3166_1|RFC5646|I9|I9C|I10|I11"
 )
 _NO = re.compile(r"no|none|n|without|ohne|nil|0+|-*", re.IGNORECASE)
-_WORDS = re.compile(r"[^\W_]{3,}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def identity_of(dataset: Dataset) -> str:
 def clean(dataset: Dataset, key: bytes, options: Options) -> None:
     """Take the identity out of a data set and its file meta; pixels stay bit for bit."""
     patient = identity_of(dataset)
-    _Cleaner(key, keys.shift_days(key, patient), options, _names_in(dataset)).clean(dataset)
+    _Cleaner(key, keys.shift_days(key, patient), options, Names(dataset)).clean(dataset)
     name = keys.pseudonym(key, patient)
     dataset.PatientID, dataset.PatientName = name, name
     dataset.PatientIdentityRemoved = "YES"
@@ -94,7 +93,7 @@ def clean(dataset: Dataset, key: bytes, options: Options) -> None:
 class _Cleaner:
     """Knows the key, the shift of the patient and the names that no label may hold."""
 
-    def __init__(self, key: bytes, days: int, options: Options, names: frozenset[str]) -> None:
+    def __init__(self, key: bytes, days: int, options: Options, names: Names) -> None:
         self.key, self.days, self.options, self.names = key, days, options, names
 
     def clean(self, dataset: Dataset) -> None:
@@ -135,7 +134,8 @@ class _Cleaner:
         if action is Action.SHIFT:
             return self._moved(element.VR, str(value))
         if action is Action.LABEL:
-            return "removed" if self._names_someone(str(value)) else value
+            typed = element.tag in LABELS
+            return "removed" if self.names.stand_in(str(value), typed=typed) else value
         if action is Action.CHECK:
             return self._checked(element, value)
         return value
@@ -146,9 +146,9 @@ class _Cleaner:
         if form is None:
             return value
         text = str(value).upper() if element.VR == "CS" else str(value)
-        if not form.fullmatch(text) or (element.VR in ("IS", "DS") and text.strip() in self.names):
+        if not form.fullmatch(text) or (element.VR in ("IS", "DS") and self.names.is_number(text.strip())):
             return ""
-        if element.VR == "CS" and not _is_structural(element) and self._names_someone(text):
+        if element.VR == "CS" and not _is_structural(element) and self.names.stand_in(text, typed=False):
             return "REMOVED"
         if element.VR == "CS":
             return text
@@ -164,10 +164,6 @@ class _Cleaner:
             return text if TIME.fullmatch(text.strip()) else ""
         return shift_date(text, self.days) if vr == "DA" else shift_datetime(text, self.days)
 
-    def _names_someone(self, label: str) -> bool:
-        words = _WORDS.findall(label)
-        return any(word.lower() in self.names for word in words)
-
     def _private(self, element: DataElement) -> Action:
         textual = element.VR in FREE_TEXT or element.VR in ("UN", "SQ", "UI", "DA", "DT")
         return Action.REMOVE if textual else Action.CHECK
@@ -182,17 +178,6 @@ class _Cleaner:
             if tag in dataset:
                 kept |= {tag, dataset[wanted.group, block.block_start >> 8].tag}
         return kept
-
-
-def _names_in(dataset: Dataset) -> frozenset[str]:
-    """Return the words of every name and patient number in lower case, but for parts of the body."""
-    words: set[str] = set()
-    for element in dataset.iterall():
-        if element.VR == "PN" or element.keyword in ("PatientID", "OtherPatientIDs", "AccessionNumber"):
-            words.update(word.lower() for word in _WORDS.findall(str(element.value)))
-    return frozenset(
-        word for word in words if not is_anatomy(word) and not (word.isdigit() and len(word) < 6)
-    )
 
 
 def _values(element: DataElement) -> Iterable[Any]:

@@ -20,7 +20,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def pseudonym(key: bytes, patient_id: str) -> str:
-    """Return the name that logs, file names and tracking use instead of a patient's identity.
+    """Return the name that takes the place of a patient's name and number in de-identified data.
 
     >>> pseudonym(bytes(32), "4711")
     'P-E2896DCF5D40'
