@@ -1,7 +1,9 @@
-"""DICOM series as volumes: what a folder holds, and the voxels of one of its volumes, right or refused."""
+"""DICOM series as volumes: what files hold, and the voxels of one of its volumes, right or refused."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,19 +23,21 @@ NOT_A_SCAN = "not a scan: "
 
 
 def sources_of(files: Iterable[Path]) -> tuple[list[Source], list[Skipped]]:
-    """Return one source per volume in the files of one folder, and the files that are no scan, with reasons.
+    """Return one source per volume, wherever its files lie, and the files that are no scan, with reasons.
 
     Where a series holds a scan, its localizers are left out with a remark.
     """
     planes, left = _headers(files)
-    damaged = sum(not entry.reason.startswith(NOT_A_SCAN) for entry in left)
-    lost = (f"{damaged} DICOM files beside it cannot be read: slices may be missing",) * bool(damaged)
-    series = split(planes)
+    damaged = [entry.path.absolute() for entry in left if not entry.reason.startswith(NOT_A_SCAN)]
+    damaged_below = Counter(folder for path in damaged for folder in path.parents)
+    series = [(_home(parts), parts) for parts in split(planes)]
+    sharing = Counter(home for home, _ in series)
     found: list[Source] = []
-    for parts in series.values():
+    for home, parts in series:
+        lost = damaged_below[home.absolute()]
+        told = (f"{lost} DICOM files beside it cannot be read: slices may be missing",) * bool(lost)
         kept, said = _without_localizers(parts)
-        said = (*lost, *said)
-        found += [_source(part, said, several=len(series) > 1) for part in kept]
+        found += [_source(part, home, (*told, *said), several=sharing[home] > 1) for part in kept]
     return found, left
 
 
@@ -55,12 +59,12 @@ def only_source(path: Path) -> Source:
     if len(series) > 1:
         known = ", ".join(
             f"{parts[0].slices[0].series_number} ({sum(len(p.slices) for p in parts)} images)"
-            for parts in series.values()
+            for parts in series
         )
         raise DataError(
             f"{path}: found {len(series)} series: {known}; expected one. Give each series its own folder"
         )
-    (parts,) = series.values()
+    (parts,) = series
     kept, said = _without_localizers(parts)
     if len(kept) > 1:
         known = ", ".join(f"{part.name} ({len(part.slices)} images)" for part in kept)
@@ -68,7 +72,7 @@ def only_source(path: Path) -> Source:
             f"{path}: the series holds {len(kept)} volumes: {known}; expected one. "
             "Give each volume its own folder"
         )
-    return _source(kept[0], said, several=False)
+    return _source(kept[0], _home(parts), said, several=False)
 
 
 def read_layout(source: Source, *, any_grid: bool = False, irregular: Irregular = "error") -> Layout:
@@ -137,15 +141,23 @@ def _without_localizers(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, .
     return kept, (f"{dropped} {LOCALIZER} images of the series are left out",)
 
 
-def _source(part: Part, said: Sequence[str], *, several: bool) -> Source:
+def _home(parts: Sequence[Part]) -> Path:
+    """Return the folder that a series lies in; of several, the one that holds them all."""
+    folders = list({plane.path.parent for part in parts for plane in part.slices})
+    if len(folders) == 1:
+        return folders[0]
+    return Path(os.path.commonpath([folder.absolute() for folder in folders]))
+
+
+def _source(part: Part, home: Path, said: Sequence[str], *, several: bool) -> Source:
     first = part.slices[0]
     files = tuple(dict.fromkeys(plane.path for plane in part.slices))
-    name = first.path.parent.resolve().name + (f"_s{first.series_number}" if several else "")
+    name = home.resolve().name + (f"_s{first.series_number}" if several else "")
     name = files[0].stem if len(files) == 1 else name
     return Source(
-        path=files[0] if len(files) == 1 else files[0].parent,
+        path=files[0] if len(files) == 1 else home,
         files=files,
-        name="_".join(filter(None, (name, part.name))),
+        name="_".join(filter(None, (name, part.name))) or "series",
         slices=part.slices,
         part=part.name,
         said=(*said, *part.said),
@@ -186,10 +198,12 @@ def _check_copies(group: Sequence[Slice], total: int, source: Source) -> None:
         values = decoder.values(other)
         if values.shape != first.shape or not np.array_equal(values, first):
             at = " x ".join(f"{x:.2f}" for x in group[0].position_mm or ())
+            one, two = group[0].path, other.path
+            files = f"{one} and {two}" if one.name == two.name else f"{one.name} and {two.name}"
             raise DataError(
                 f"{source}: {len(group)} different images (of {total}) at the position {at} mm, such as "
-                f"{group[0].path.name} and {other.path.name}, and nothing in their headers tells the volumes "
-                "apart (echo, b-value, time ...); keep one image per position"
+                f"{files}, and nothing in their headers tells the volumes apart (echo, b-value, time ...); "
+                "keep one image per position"
             )
 
 

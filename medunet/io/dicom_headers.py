@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,13 +30,14 @@ FLAT = ("CR", "DX", "IO", "MG", "PX", "RF", "US", "XA")  # projections: pictures
 # Modalities whose Modality LUT is not for use: it leads back to the beam's intensity (PS3.3 C.8.7.1.1.2).
 TO_BEAM_INTENSITY = ("XA", "RF")
 _TAGS = tags_of(
-    "SOPClassUID", "SOPInstanceUID", "Modality", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
-    "InstanceNumber", "FrameOfReferenceUID", "ImageType", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames",
-    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "BodyPartExamined",
+    "SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesNumber", "InstanceNumber", "FrameOfReferenceUID", "ImageType", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "Rows", "Columns",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "BodyPartExamined",
     "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
+_NO = re.compile(r"no|none|n|without|ohne|nil|0+|-*", re.IGNORECASE)
 _IMAGE_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
 
 
@@ -53,6 +55,7 @@ class Slice:
 
     path: Path
     frame: int  # within the file
+    patient: str  # hash of the patient's number
     study: str
     series: str
     series_number: int
@@ -116,6 +119,15 @@ def read_slices(path: Path) -> list[Slice]:
 def hashed(uid: str) -> str:
     """Return a short name for a UID that is safe as a file name and tells nothing of the patient."""
     return hashlib.sha256(uid.encode()).hexdigest()[:16] if uid else ""
+
+
+def contrast_given(agent: object) -> bool:
+    """Tell from ContrastBolusAgent whether contrast was given: scanners also write that there was none.
+
+    >>> contrast_given("Gadovist"), contrast_given(" NONE "), contrast_given("")
+    (True, False, False)
+    """
+    return not _NO.fullmatch(str(agent).strip())
 
 
 def _check_is_image(header: Header, meta: Dataset) -> None:
@@ -200,6 +212,7 @@ def _plane(path: Path, header: Header, frame: int, groups: list[Dataset]) -> Sli
     return Slice(
         path=path,
         frame=frame,
+        patient=hashed(str(header.get("PatientID") or "").strip()),
         study=str(header.get("StudyInstanceUID") or ""),
         series=str(header.get("SeriesInstanceUID") or ""),
         series_number=int(header.get("SeriesNumber") or 0),

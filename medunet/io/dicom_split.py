@@ -1,11 +1,12 @@
-"""From the images of one folder to single volumes: by series, then by grid, then by what tells repeats apart.
+"""From images to single volumes: by series, then by grid, then by what tells repeats apart.
 
-A series may hold several volumes: a localizer, two orientations, echoes, b-values, time points. Each becomes
-one `Part`. Whether a part is whole and regular is proved later, in `dicom_geometry`.
+A series may hold several volumes: a localizer, two orientations, echoes, b-values, time points, projections.
+Each becomes one `Part`. Whether a part is whole and regular is proved later, in `dicom_geometry`.
 """
 
 from __future__ import annotations
 
+import filecmp
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,17 +42,20 @@ class Part:
         return all("LOCALIZER" in plane.image_type for plane in self.slices)
 
 
-def split(slices: Iterable[Slice]) -> dict[str, list[Part]]:
-    """Return the parts of every series, the largest first; keys are the series UIDs."""
-    series: dict[str, list[Slice]] = defaultdict(list)
+def split(slices: Iterable[Slice]) -> list[list[Part]]:
+    """Return the parts of every series, the largest first.
+
+    A series is one of a study and a patient. Files that name none are taken as one within their folder only.
+    """
+    series: dict[tuple[Any, ...], list[Slice]] = defaultdict(list)
     for plane in slices:
-        series[plane.series].append(plane)
-    return {uid: _parts(planes) for uid, planes in series.items()}
+        series[plane.patient, plane.study, plane.series or plane.path.parent].append(plane)
+    return [_parts(planes) for planes in series.values()]
 
 
 def _parts(planes: Sequence[Slice]) -> list[Part]:
-    grids = _grids(planes)
-    found: list[Part] = []
+    grids = _grids([plane for plane in planes if plane.position_mm is not None])
+    found = list(_projections([plane for plane in planes if plane.position_mm is None]))
     for name, group in grids:
         repeats = list(_by_repeats(_without_same_files(group)))
         found += [
@@ -59,6 +63,16 @@ def _parts(planes: Sequence[Slice]) -> list[Part]:
             for mark, members, said in repeats
         ]
     return sorted(found, key=lambda part: (part.is_localizer, -len(part.slices)))
+
+
+def _projections(planes: Sequence[Slice]) -> Iterator[Part]:
+    """Yield each picture without a place in the body as an image of its own, under its number."""
+    kept, said = _without_same_files(planes)
+    kept = sorted(kept, key=lambda plane: (plane.instance_number or 0, plane.sop))
+    numbers = [plane.instance_number for plane in kept]
+    unlike = None not in numbers and len(set(numbers)) == len(numbers)
+    for number, plane in zip(numbers if unlike else itertools.count(1), kept, strict=False):
+        yield Part((plane,), f"projection{number}" if len(kept) > 1 else "", tuple(said))
 
 
 def _grids(planes: Sequence[Slice]) -> list[tuple[str, list[Slice]]]:
@@ -95,7 +109,7 @@ def _fills_gaps_of(stack: Sequence[Slice], group: Sequence[Slice]) -> bool:
     a, b = stack[0], group[0]
     planning = "LOCALIZER" in b.image_type and "LOCALIZER" not in a.image_type
     elsewhere = a.place and b.place and a.place != b.place
-    if planning or elsewhere or a.orientation is None or b.orientation is None:
+    if planning or elsewhere:
         return False
     if abs(float(a.normal @ b.normal)) < PARALLEL or len(stack) < 2:
         return False
@@ -110,7 +124,6 @@ def _alike(a: Slice, b: Slice) -> bool:
     return (
         all(getattr(a, kind) == getattr(b, kind) for kind in kinds)
         and ("LOCALIZER" in a.image_type) == ("LOCALIZER" in b.image_type)
-        and (a.position_mm is None) == (b.position_mm is None)
         and np.allclose(a.spacing_mm, b.spacing_mm, rtol=SPACING_SHARE, atol=0)
         and np.allclose(a.orientation or (), b.orientation or (), rtol=0, atol=COSINE)
     )
@@ -120,8 +133,6 @@ def _direction(plane: Slice) -> str:
     """Return the plane of an image in words (DICOM PS3.3 C.7.6.2.1.1)."""
     if "LOCALIZER" in plane.image_type:
         return LOCALIZER
-    if plane.orientation is None:
-        return "projection"
     return ("sagittal", "coronal", "axial")[int(np.abs(plane.normal).argmax())]
 
 
@@ -144,7 +155,7 @@ def _without_same_files(planes: Sequence[Slice]) -> tuple[list[Slice], list[str]
         first = kept.setdefault(key, plane)
         if first is plane:
             continue
-        if first.path == plane.path or first.path.read_bytes() == plane.path.read_bytes():
+        if first.path == plane.path or filecmp.cmp(first.path, plane.path, shallow=False):
             dropped += 1
         else:
             kept[(*key, plane.path)] = plane
@@ -159,7 +170,7 @@ def _by_repeats(
     places = position_groups(planes)
     fold = max(len(same) for same in places)
     # all in one place is no stack, whatever their headers say: a broken export, or a film of one slice
-    if fold == 1 or len(places) == 1 or planes[0].position_mm is None:
+    if fold == 1 or len(places) == 1:
         yield "", planes, tuple(said)
         return
     marks = marks_of(planes)

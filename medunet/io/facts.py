@@ -7,9 +7,10 @@ description is used as a hint and never kept.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from medunet.geometry import Affine
 from medunet.io.dicom_file import PARSE_ERRORS, tags_of
 from medunet.io.dicom_file import read_header as read_dicom_header
 from medunet.io.dicom_geometry import Irregular
+from medunet.io.dicom_headers import Slice, contrast_given
 from medunet.io.find import Source
 from medunet.io.read import content_hash, read_header
 
 TAGS = tags_of("ContrastBolusAgent", "SeriesDescription", "ProtocolName")
 PLANES = ("sagittal", "coronal", "axial")  # by the RAS axis that slices lie along
 OBLIQUE = 0.9  # cosine to that axis below which no plane is named
-TAIL_BYTES = 4096  # of each file, in the identity of a series: pixels, whatever the UIDs say
+BLOCK_BYTES = 4096  # of pixels, in the identity of a series, whatever the UIDs say
+BLOCKS = 4  # of each image, from its first pixels to its last
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,20 @@ def facts_of(source: Source, irregular: Irregular = "error") -> Facts:
         modality=first.modality,
         body_part=first.body_part.strip(),
         image_type=first.image_type,
-        contrast=None if agent is None else bool(str(agent).strip()),
+        contrast=None if agent is None else contrast_given(agent),
         number=first.series_number,
         description=f"{words.get('SeriesDescription') or ''} {words.get('ProtocolName') or ''}".strip(),
     )
 
 
 def identify(source: Source) -> Identity:
-    """Return what tells an image from others. Of a DICOM file: its UID, its size and its last pixels."""
+    """Return what tells an image from others. Of a DICOM file: its UID, its size, header and some pixels."""
     if not source.slices:
         return Identity("", "", content_hash(source))
-    tails = {file: _tail(file) for file in source.files}
-    marks = [f"{plane.sop} {tails[plane.path]} {plane.frame}" for plane in source.slices]
+    images = Counter(plane.path for plane in source.slices)
+    one_of = {plane.path: plane for plane in source.slices}
+    prints = {path: _print(plane, images[path]) for path, plane in one_of.items()}
+    marks = [f"{plane.sop} {prints[plane.path]} {plane.frame}" for plane in source.slices]
     content = hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest()
     return Identity(source.slices[0].study, source.slices[0].series, content)
 
@@ -89,11 +94,31 @@ def _words(path: Path) -> Any:
         raise DataError(f"{path}: the DICOM header is damaged ({type(error).__name__})") from error
 
 
-def _tail(path: Path) -> str:
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - TAIL_BYTES))
-        return f"{size} {hashlib.sha256(stream.read()).hexdigest()}"
+def _print(plane: Slice, images: int) -> str:
+    """Return size and hash of the data set of a file that holds some images, `plane` being one of them.
+
+    Who sent the file (its file meta) and how study and series are called there do not count.
+    """
+    with plane.path.open("rb") as stream:
+        begin, end = _after_meta(stream), stream.seek(0, 2)
+        pixels = end if plane.pixels_at is None else plane.pixels_at[0]  # where unknown, all is hashed
+        stream.seek(begin)
+        header = stream.read(pixels - begin)
+        for uid in (plane.study, plane.series, plane.place):
+            header = header.replace(uid.encode(), b"")
+        sha = hashlib.sha256(header)
+        last = max(pixels, end - BLOCK_BYTES)
+        for offset in np.linspace(pixels, last, BLOCKS * images, dtype=int):
+            stream.seek(offset)
+            sha.update(stream.read(BLOCK_BYTES))
+    return f"{end - begin} {sha.hexdigest()}"
+
+
+def _after_meta(stream: BinaryIO) -> int:
+    """Return where the data set begins: after the group of file meta, which says its length (PS3.10 7.1)."""
+    start = stream.read(144)
+    said = start[132:140] == b"\2\0\0\0UL\4\0"
+    return 144 + int.from_bytes(start[140:], "little") if said else 0
 
 
 def _plane(affine: Affine, shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> str:

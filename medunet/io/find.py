@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,11 @@ from medunet.io import dicom
 from medunet.io.sniff import kind_of
 from medunet.io.source import Skipped, Source
 
-__all__ = ["ENDINGS", "Listing", "Skipped", "Source", "find_images", "stem_of", "told_apart"]
+__all__ = ["ENDINGS", "Listing", "Skipped", "Source", "by_scan", "find_images", "stem_of", "told_apart"]
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm")
+
+CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's names of the channels of one scan
 
 
 class Listing(NamedTuple):
@@ -26,26 +29,48 @@ class Listing(NamedTuple):
 
 
 def find_images(paths: Sequence[Path], leave_out: Path | None = None) -> Listing:
-    """Return one source per image file and per DICOM series below the paths, with unlike names.
+    """Return one source per image file and per volume of a DICOM series, wherever its slices lie.
 
-    Hidden files and folders (a leading dot) are not looked at, nor is the folder `leave_out`.
+    Names are unlike. Hidden files and folders (a leading dot) are left out, and the folder `leave_out`.
     """
     sources: list[Source] = []
     skipped: list[Skipped] = []
-    loose: dict[Path, list[Path]] = defaultdict(list)  # files given one by one: slices may form a series
-    for path in dict.fromkeys(paths):
-        if path.is_dir():
-            for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
-                hidden = any(part.startswith(".") for part in folder.relative_to(path).parts)
-                if not hidden and not (leave_out and folder.resolve().is_relative_to(leave_out.resolve())):
-                    _look_into(folder, sources, skipped)
-        elif path.exists():
-            loose[path.parent].append(path)
+    slices: list[Path] = []
+    for file in dict.fromkeys(_files_behind(paths, leave_out, skipped)):
+        try:
+            kind = kind_of(file)
+        except DataError as error:
+            if not _belongs(file):
+                skipped.append(Skipped(file, str(error)))
+            continue
+        if kind == "dicom":
+            slices.append(file)
         else:
-            skipped.append(Skipped(path, f"{path}: there is no such file or folder"))
-    for files in loose.values():
-        _sort_in(files, sources, skipped)
-    return Listing(list(told_apart(sources)), skipped)
+            sources.append(Source(file, (file,), stem_of(file)))
+    series, left = dicom.sources_of(slices)
+    return Listing(list(told_apart([*sources, *series])), [*skipped, *left])
+
+
+def by_scan(files: Iterable[Path], channels: int) -> list[tuple[Path, ...]]:
+    """Return the files of each scan: NAME_0000, NAME_0001 ... of one folder are its channels (nnU-Net).
+
+    Where the numbers are not exactly those of the channels, each file is a scan of its own.
+
+    >>> [len(scan) for scan in by_scan([Path("a_0000.png"), Path("a_0001.png"), Path("IMG_1234.png")], 2)]
+    [2, 1]
+    """
+    files = list(files)
+    groups: dict[Path, dict[int, Path]] = defaultdict(dict)
+    for file in files:
+        stem = stem_of(file)
+        if part := CHANNEL.fullmatch(stem):
+            groups[file.with_name(part[1] + file.name[len(stem) :])][int(part[2])] = file
+    whole: dict[Path, tuple[Path, ...]] = {}
+    for group in groups.values():
+        if sorted(group) == list(range(channels)):
+            scan = tuple(group[number] for number in range(channels))
+            whole |= dict.fromkeys(scan, scan)
+    return list(dict.fromkeys(whole.get(file, (file,)) for file in files))
 
 
 def stem_of(path: Path) -> str:
@@ -60,32 +85,26 @@ def stem_of(path: Path) -> str:
     return path.name
 
 
-def _look_into(folder: Path, sources: list[Source], skipped: list[Skipped]) -> None:
+def _files_behind(paths: Iterable[Path], leave_out: Path | None, skipped: list[Skipped]) -> Iterator[Path]:
+    """Yield the paths that are files, and the files of all folders below the others."""
+    for path in paths:
+        if path.is_dir():
+            for folder in [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
+                hidden = any(part.startswith(".") for part in folder.relative_to(path).parts)
+                if not hidden and not (leave_out and folder.resolve().is_relative_to(leave_out.resolve())):
+                    yield from _files_in(folder, skipped)
+        elif path.exists():
+            yield path
+        else:
+            skipped.append(Skipped(path, f"{path}: there is no such file or folder"))
+
+
+def _files_in(folder: Path, skipped: list[Skipped]) -> list[Path]:
     try:
-        files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         skipped.append(Skipped(folder, f"{folder}: cannot be listed ({error.strerror})"))
-        return
-    _sort_in(files, sources, skipped)
-
-
-def _sort_in(files: list[Path], sources: list[Source], skipped: list[Skipped]) -> None:
-    slices: list[Path] = []
-    for file in files:
-        try:
-            kind = kind_of(file)
-        except DataError as error:
-            if not _belongs(file):
-                skipped.append(Skipped(file, str(error)))
-            continue
-        if kind == "dicom":
-            slices.append(file)
-        else:
-            sources.append(Source(file, (file,), stem_of(file)))
-    if slices:
-        found, left = dicom.sources_of(slices)
-        sources += found
-        skipped += left
+        return []
 
 
 def _belongs(file: Path) -> bool:

@@ -12,7 +12,7 @@ from medunet.io.dicom_headers import Slice
 class Source:
     """One image to read: a file, or the slices of one volume of a DICOM series."""
 
-    path: Path  # the file; the folder of a series
+    path: Path  # the file; the folder that holds all of a series
     files: tuple[Path, ...]
     name: str  # for outputs, told apart within one listing
     slices: tuple[Slice, ...] = ()  # DICOM only: which images of the files

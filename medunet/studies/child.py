@@ -38,17 +38,19 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 def scan(request: dict[str, Any]) -> Answer:
     """Return the images among some files, under hashed ids, and what is none."""
     sources, skipped = find_images([Path(file) for file in request["files"]])
-    images, left = [], [{"path": str(s.path), "reason": s.reason} for s in skipped]
+    images: list[dict[str, Any]] = []
+    left: list[dict[str, Any]] = [{"path": str(s.path), "reason": s.reason} for s in skipped]
     for source in sources:
         try:
             found = identify(source)
         except (MedunetError, OSError) as error:
-            left.append({"path": str(source.path), "reason": str(error)})
+            left.append({"path": str(source.files[0]), "reason": str(error), "meant": True})
             continue
         images.append(
             {
                 "files": [str(file) for file in source.files],
                 "study": short_id(found.study or found.content),
+                "series": short_id(found.series) if found.series else "",
                 "content": found.content,
                 "dicom": bool(source.slices),
                 "part": source.part,

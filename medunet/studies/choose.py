@@ -21,9 +21,8 @@ from medunet.io.facts import Facts
 from medunet.studies.task import Image
 from medunet.studies.training import Training
 
-CODES = {  # of DICOM, PS3.3 C.7.3.1.1.1
+CODES = {  # of DICOM, PS3.3 C.7.3.1.1.1; fundus and microscopy are in colour, which is read from files only
     "CT": ("CT",), "MR": ("MR",), "PET": ("PT",), "US": ("US", "IVUS"), "XR": ("CR", "DX", "MG", "XA", "RF"),
-    "fundus": ("OP",), "microscopy": ("SM", "GM", "XC"), "EM": ("SM", "GM"),
 }  # fmt: skip
 LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
 FAR = 3.0  # times the training range: as much as between thick and thin slices
@@ -120,7 +119,7 @@ def _why_not(facts: Facts, rule: SeriesRule, card: Card, training: Training) -> 
     """Return why a series is not for the model, or an empty text."""
     if len(facts.shape) != card.dims:
         return f"{len(facts.shape)} axes; the model was trained in {card.dims}D"
-    if facts.modality and facts.modality not in CODES[card.modality]:
+    if facts.modality and facts.modality not in CODES.get(card.modality, ()):
         return f"modality {facts.modality}; the model was trained on {card.modality}"
     if LOCALIZERS & set(facts.image_type):
         return "a localizer, not a scan"

@@ -17,8 +17,21 @@ from medunet.io.rights import give_rights
 
 RESULT = "result.json"  # names every other file with its hash; written last
 PART = ".part-"
+LARGEST_RESULT = 2**26  # bytes of result.json; ours are far smaller
 
 Fill = Callable[[Path], dict[str, Any]]  # writes into a folder, returns what result.json says
+
+
+def is_result(folder: Path) -> bool:
+    """Tell whether a folder is a result of ours; other programs call their files result.json, too."""
+    place = folder / RESULT
+    try:
+        if not place.is_file() or place.stat().st_size > LARGEST_RESULT:
+            return False
+        said = json.loads(place.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.keys() >= {"identity", "model_sha256"}
 
 
 def finished(out: Path, name: str, identity: str) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ CHILD = (sys.executable, "-m", "medunet.studies.child")
 TRIES = 3
 LONGEST_ANSWER = 2**28  # bytes of JSON
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+SCAN_BYTES_PER_S, SCAN_FILE_S = 20e6, 0.05  # for files that are only looked at, on a slow drive
 START_S = 120.0  # more than importing ever takes, on a machine that is busy
 
 
@@ -67,8 +68,12 @@ class Reader:
         self.close()
 
     def scan(self, files: Sequence[Path]) -> dict[str, Any]:
-        """Return {images: [{files, study, content, dicom}], left: [{path, reason}]} of some files."""
-        return self._ask({"do": "scan", "files": [str(file) for file in files]}, files)[0]
+        """Return {images: [{files, study, series, content, dicom, part}], left: [{path, reason}]}.
+
+        The time it may take grows with their number and size.
+        """
+        more = sum(map(size_of, files)) / SCAN_BYTES_PER_S + len(files) * SCAN_FILE_S
+        return self._ask({"do": "scan", "files": [str(file) for file in files]}, files, more)[0]
 
     def facts(self, image: Image, irregular: Irregular = "error") -> Facts:
         """Return what an image says about itself; StudyError if it cannot be read."""
@@ -108,8 +113,10 @@ class Reader:
         if (process := self._process) is not None:
             process.kill()
 
-    def _ask(self, request: dict[str, Any], paths: Sequence[Path]) -> tuple[dict[str, Any], Array | None]:
-        reply, array = self._exchange(request)
+    def _ask(
+        self, request: dict[str, Any], paths: Sequence[Path], more_seconds: float = 0.0
+    ) -> tuple[dict[str, Any], Array | None]:
+        reply, array = self._exchange(request, self.limits.seconds + more_seconds)
         if "error" in reply:
             reason = without_identity(reply["error"], paths)
             if reply["kind"] == "data":
@@ -118,7 +125,7 @@ class Reader:
             raise ReadingDiedError(reason + limit)
         return reply, array
 
-    def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], Array | None]:
+    def _exchange(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], Array | None]:
         """Send a request and return the answer; a child that dies is given two more chances.
 
         The system may have killed it for another process's hunger; a file that crashes it does so each time.
@@ -127,13 +134,13 @@ class Reader:
             try:
                 connection = self._connection or self._start()
                 connection.send_bytes(json.dumps(request).encode())
-                if not connection.poll(self.limits.seconds):
+                if not connection.poll(seconds):
                     raise TimeoutError
                 reply = json.loads(connection.recv_bytes(LONGEST_ANSWER))
                 return reply, self._array(connection, reply.pop("array")) if "array" in reply else None
             except TimeoutError:
                 self.close()
-                raise ReadingDiedError(f"reading took longer than {self.limits.seconds:.0f} s") from None
+                raise ReadingDiedError(f"reading took longer than {seconds:.0f} s") from None
             except (EOFError, OSError, ValueError):
                 how = self._last_words()
                 if self.ended or not tries_left:
@@ -182,6 +189,14 @@ class Reader:
         count = int(np.prod(shape))
         stored = np.frombuffer(memory, dtype, count).reshape(shape)
         return stored.transpose(np.argsort(about["order"]))
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; 0 where that is not known."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _named(image: Image) -> dict[str, Any]:

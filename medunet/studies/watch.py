@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medunet.studies.identity import sha256_of
-from medunet.studies.scan import folders_of
+from medunet.studies.scan import Left, folders_of
 
 STABLE_S = 30.0  # a folder that did not change for so long is whole
 Step = tuple[str, Sequence[Path]]  # a cursor, to be kept once what lies at the paths is queued
@@ -74,7 +74,9 @@ class FolderChanges:
         entries = sorted(p for p in self.folder.iterdir() if not p.name.startswith("."))
         groups = [[p] for p in entries if p.is_dir()] + [[p for p in entries if p.is_file()]]
         for paths in groups:
-            files = [file for files in folders_of(paths, self.leave_out) for file in files]
+            left: list[Left] = []
+            files = [file for files in folders_of(paths, self.leave_out, left) for file in files]
+            files += [entry.path for entry in left]  # to be told as well
             if files:
                 loose = not paths[0].is_dir()
                 yield "" if loose else sha256_of(paths[0].name)[:32], (_mark(files), paths)
@@ -85,7 +87,8 @@ def _mark(files: Sequence[Path]) -> str:
     for file in files:
         try:
             about = file.stat()
-        except OSError:  # gone between listing and looking
+        except OSError:  # gone between listing and looking, or closed to us
+            lines.append(str(file))
             continue
         lines.append(f"{file} {about.st_size} {about.st_mtime_ns}")
     return sha256_of(*lines)[:32]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,7 +15,7 @@ from medunet.config.run import RunFolder
 from medunet.data.pieces import label_sizes
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.io.dicom_geometry import Irregular
-from medunet.io.find import ENDINGS
+from medunet.io.find import CHANNEL, ENDINGS, by_scan
 from medunet.io.read import Source, content_hash, find_images, read_image
 from medunet.io.volume import Volume
 from medunet.io.write import write_atomic, write_mask
@@ -25,7 +23,6 @@ from medunet.tasks.segment import Segmenter
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import progress, say
 
-CHANNEL = re.compile(r"(.+)_(\d{4})")
 FORMATS = ("nii.gz", "nii", "mha", "nrrd", "png", "tif")
 
 
@@ -174,16 +171,14 @@ def _check_out(inputs: Sequence[Path], out: Path) -> None:
 
 
 def _scans(sources: Sequence[Source], channels: int) -> list[Scan]:
-    """Return what to predict: files NAME_0000, NAME_0001 ... are the channels of one scan (nnU-Net)."""
-    groups: dict[str, dict[int, Source]] = defaultdict(dict)
-    for source in sources if channels > 1 else ():
-        if (match := CHANNEL.fullmatch(source.name)) and len(source.files) == 1:
-            groups[match[1]][int(match[2])] = source
-    whole = {name: found for name, found in groups.items() if sorted(found) == list(range(channels))}
-    used = {source.path for found in whole.values() for source in found.values()}
-    single = [Scan(source.name, (source,)) for source in sources if source.path not in used]
-    joined = [Scan(name, tuple(found[k] for k in range(channels))) for name, found in whole.items()]
-    return sorted([*single, *joined], key=lambda scan: scan.name)
+    """Return what to predict: a volume of a DICOM series, or a file, or the files of all channels."""
+    scans = [Scan(source.name, (source,)) for source in sources if source.slices]
+    plain = {source.path: source for source in sources if not source.slices}
+    for files in by_scan(plain, channels):
+        name = plain[files[0]].name
+        several = CHANNEL.fullmatch(name) if len(files) > 1 else None
+        scans.append(Scan(several[1] if several else name, tuple(plain[file] for file in files)))
+    return sorted(scans, key=lambda scan: scan.name)
 
 
 def _was_meant(path: Path, inputs: Sequence[Path]) -> bool:

@@ -18,7 +18,7 @@ from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.reader import Reader, ReadLimits
 from medunet.studies.report import row_of
-from medunet.studies.scan import Found, folders_of, scan
+from medunet.studies.scan import Found, Left, folders_of, scan
 from medunet.studies.settings import WorkSettings
 from medunet.studies.task import Request
 from medunet.studies.watch import Changes
@@ -66,11 +66,12 @@ def add(
         raise ConfigError(f"{', '.join(missing)}: no such file or folder. Give scans, or folders of them.")
     if any(path.is_dir() and order.out.resolve() == path.resolve() for path in paths):
         raise ConfigError(f"--out {order.out}: is the folder of the scans. Give another folder.")
-    folders = list(folders_of(paths, [order.out]))
+    not_seen: list[Left] = []
+    folders = list(folders_of(paths, [order.out], not_seen))
     with Reader(limits) as reader:
         watched = iter(folders) if quiet else _told(folders)
         found = scan(watched, reader, order.model.run.card.channels, paths)
-    meant = [left for left in found.left if left.meant]
+    meant = [*not_seen, *(left for left in found.left if left.meant)]
     requests = [order.request(study) for study in found.studies]
     requests += [order.request(left.found, left.reason) for left in meant]
     new = set(ledger.add(requests, order.priority))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,8 @@ def test_facts_of_a_series(tmp_path: Path):
 def test_what_is_not_said_is_not_known(tmp_path: Path):
     found = facts_of(series(tmp_path / "s"))
     assert (found.contrast, found.body_part, found.plane) == (None, "", "")  # all edges alike: no plane
-    assert facts_of(series(tmp_path / "t", ContrastBolusAgent="")).contrast is False
+    for number, word in enumerate(("", "NONE", "ohne", "no", "None ")):
+        assert facts_of(series(tmp_path / f"t{number}", ContrastBolusAgent=word)).contrast is False
 
 
 def test_facts_of_a_plain_file(tmp_path: Path):
@@ -59,3 +61,62 @@ def test_identity_follows_the_content_and_not_the_place(tmp_path: Path):
     same_uids = series(tmp_path / "four", PixelData=bytes(2 * 10 * 12))  # other pixels under the same UIDs
     assert identify(same_uids).content != first.content
     assert identify(same_uids).study == first.study
+
+
+LARGE = np.random.default_rng(0).integers(0, 1000, (200, 180, 3)).astype(np.int16)  # 72 kB an image
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    write_ct_series(tmp_path / "ct", LARGE, RAS_1MM, patient_id="Smith", description="d", seed=0)
+    return tmp_path / "ct"
+
+
+def content_after(folder: Path, change: Callable[[pydicom.Dataset], object]) -> str:
+    """Return the content of a series after a change that leaves the size of every file as it is."""
+    for file in folder.iterdir():
+        dataset, size = pydicom.dcmread(file), file.stat().st_size
+        change(dataset)
+        dataset.save_as(file)
+        assert file.stat().st_size == size
+    return identify(source_of(folder)).content
+
+
+def set_pixels(dataset: pydicom.Dataset, first: int, count: int) -> None:
+    pixels = bytearray(dataset.PixelData)
+    pixels[first : first + count] = bytes(count)
+    dataset.PixelData = bytes(pixels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: setattr(d, "PixelSpacing", ["2", "2"]),
+        lambda d: setattr(d, "RescaleSlope", "2"),
+        lambda d: setattr(d, "PatientID", "Smyth"),
+        lambda d: set_pixels(d, 0, 8),
+        lambda d: set_pixels(d, 2 * 200 * 180 - 8, 8),
+        lambda d: set_pixels(d, 20_000, 30_000),
+    ],
+)
+def test_a_changed_header_or_changed_pixels_are_another_content(
+    large: Path, change: Callable[[pydicom.Dataset], object]
+):
+    before = identify(source_of(large)).content
+    assert content_after(large, lambda dataset: None) == before
+    assert content_after(large, change) != before
+
+
+def test_what_is_changed_on_the_way_is_no_other_content(large: Path):
+    def sent(dataset: pydicom.Dataset) -> None:
+        dataset.SeriesInstanceUID = dataset.SeriesInstanceUID[:-1] + "7"
+        dataset.file_meta.ImplementationVersionName = "ANOTHER PACS"
+
+    before = identify(source_of(large))
+    for file in large.iterdir():
+        dataset = pydicom.dcmread(file)
+        sent(dataset)
+        dataset.save_as(file)
+    after = identify(source_of(large))
+    assert after.content == before.content
+    assert after.series != before.series

@@ -63,12 +63,12 @@ def plain(**how: Any) -> Case:
     return edited(lambda dataset, index: None, **how)
 
 
-def setting(**values: Any) -> Case:
+def setting(heights: Sequence[float] = range(8), **values: Any) -> Case:
     def change(dataset: Dataset, index: int) -> None:
         for keyword, value in values.items():
             setattr(dataset, keyword, value)
 
-    return edited(change)
+    return edited(change, heights=heights)
 
 
 def without(*keywords: str) -> Case:
@@ -429,3 +429,32 @@ def test_the_longest_even_run_is_read_where_that_is_asked(tmp_path: Path) -> Non
     assert offset_of(volume) == 0
     assert volume.shape[2] == 6
     assert any("3 of 9 slices are left out" in text for text in volume.warnings)
+
+
+def test_files_without_a_series_are_told_apart_by_study_and_patient(tmp_path: Path) -> None:
+    for which, changed in enumerate(({}, {"PatientID": "other"}, {"StudyInstanceUID": "1.2.9"})):
+        tags = {"SeriesInstanceUID": "", "FrameOfReferenceUID": "", "PatientID": "one", **changed}
+        setting(heights=range(8 * which, 8 * which + 8), **tags)(tmp_path / "s")
+    sources = find_images([tmp_path / "s"]).sources
+    assert [len(source.files) for source in sources] == [8, 8, 8]
+    assert [offset_of(read_image(source)) for source in sources] == [0, 0, 0]
+    with pytest.raises(DataError, match="found 3 series"):
+        read_image(tmp_path / "s")
+
+
+def test_each_projection_is_an_image(tmp_path: Path) -> None:
+    def view(dataset: Dataset, index: int) -> None:
+        dataset.Modality = "MG"
+        del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+
+    save(tmp_path / "s", Series(heights=range(4)).images(view))
+    copy(tmp_path / "s", 0, "again.dcm")
+    sources = find_images([tmp_path / "s"]).sources
+    assert [source.part for source in sources] == [f"projection{number}" for number in (1, 2, 3, 4)]
+    for source, dataset in zip(sources, Series(heights=range(4)).images(), strict=True):
+        volume = read_image(source)
+        assert volume.shape == (12, 9)
+        assert np.array_equal(np.sort(volume.array, axis=None), np.sort(dataset.pixel_array, axis=None))
+        assert source.name.endswith(source.part)
+    with pytest.raises(DataError, match="holds 4 volumes: projection1"):
+        read_image(tmp_path / "s")

@@ -1,4 +1,4 @@
-"""A reading process that is poisoned by the names of files: exit, crash, hang, eat or bug."""
+"""A reading process that is poisoned by the names of files: exit, crash, hang, eat, sector or bug."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def poisoned(work: Any) -> Any:
             time.sleep(1000)
         if "eat" in text:
             return [bytearray(2**28) for _ in range(1000)]
+        if "sector" in text:
+            raise OSError(5, "Input/output error")
         if "bug" in text:
             raise KeyError("Smith^John")
         return work(request)

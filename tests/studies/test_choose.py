@@ -111,3 +111,8 @@ def test_a_file_is_taken_as_it_is_but_in_the_right_dimensions():
         taken(Candidate(image, Facts((9, 9), (1.0, 1.0))))
     with pytest.raises(StudyError, match="cut short"):
         taken(Candidate(image, problem="cut short"))
+
+
+def test_what_is_read_from_files_only_is_no_series():
+    with pytest.raises(StudyError, match="modality OP; the model was trained on fundus"):
+        choose([series("op", modality="OP")], card(modality="fundus"), BRAIN)

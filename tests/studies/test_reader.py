@@ -154,3 +154,13 @@ def test_the_child_ends_with_its_parent(tmp_path: Path):
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_looking_at_more_files_may_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    with Reader(ReadLimits(seconds=10)) as reader:
+        monkeypatch.setattr(reader, "_exchange", lambda request, seconds: asked.append(seconds) or ({}, None))
+        (tmp_path / "a").write_bytes(bytes(20_000_000))
+        reader.scan([tmp_path / "a", tmp_path / "gone"])
+        reader.scan([tmp_path / "a"] * 10)
+    assert asked == pytest.approx([11.1, 20.5])

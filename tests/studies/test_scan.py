@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from medunet.io.dicom_write import write_ct_series
 from medunet.io.write import write_image
 from medunet.studies.reader import Reader, ReadLimits
-from medunet.studies.scan import Scanned, folders_of, scan
+from medunet.studies.scan import Left, Scanned, folders_of, scan
 from tests.phantoms import RAS_1MM, two_balls
 from tests.studies.conftest import scans
 from tests.studies.test_reader import POISONED
@@ -92,7 +93,7 @@ def test_what_is_no_image_is_told_and_our_own_results_are_not_looked_at(tmp_path
     (tmp_path / "broken.nii.gz").write_bytes(b"")
     (tmp_path / ".hidden.nii.gz").write_bytes(b"")
     scans(tmp_path / "out/abc", 1)
-    (tmp_path / "out/abc/result.json").write_text("{}")
+    (tmp_path / "out/abc/result.json").write_text('{"identity": "i", "model_sha256": "m"}')
     scans(tmp_path / "later", 1)
     found = look(reader, tmp_path, leave_out=(tmp_path / "later",))
     assert len(found.studies) == 1
@@ -113,3 +114,79 @@ def test_a_file_that_kills_the_reader_is_found_and_left_out(tmp_path: Path):
     assert (left.path.name, left.meant) == ("Smith_crash.nii.gz", True)
     assert "SIGSEGV" in left.reason
     assert sys.platform == "win32" or "Smith" not in left.reason
+
+
+@pytest.mark.parametrize("folders", [2, 6])
+def test_a_series_is_one_image_however_many_folders_it_lies_in(tmp_path: Path, reader: Reader, folders: int):
+    first = series(tmp_path / "in/first", "Smith", 1)
+    series(tmp_path / "in/second", "Jones", 2)
+    shutil.copytree(first, tmp_path / "in/copy")
+    whole = {study.content: study.study for study in look(reader, tmp_path / "in").studies}
+    assert len(whole) == 2
+    for number, file in enumerate(sorted(tmp_path.glob("in/*/*"))):
+        place = tmp_path / f"spread/{number % folders}"
+        place.mkdir(parents=True, exist_ok=True)
+        file.rename(place / f"{file.parent.name}{number}")
+    found = look(reader, tmp_path / "spread")
+    assert {study.content: study.study for study in found.studies} == whole
+    assert [len(study.images) for study in found.studies] == [1, 1]
+    assert found.left == []
+    for study in found.studies:
+        assert len(study.images[0].files) == 6
+        assert reader.read(study.images, 1, None)[0].shape == HU.shape
+
+
+def test_only_the_files_of_all_channels_are_one_study(tmp_path: Path, reader: Reader):
+    for number in (1234, 1235, 1240):
+        write_image(tmp_path / f"in/IMG_{number}.nii.gz", two_balls(number)[0], RAS_1MM)
+    assert [len(study.images) for study in look(reader, tmp_path, channels=3).studies] == [1, 1, 1]
+    shutil.copy(tmp_path / "in/IMG_1234.nii.gz", tmp_path / "in/a_0000.nii.gz")
+    twice = look(reader, tmp_path, tmp_path / "in", tmp_path / "in/a_0000.nii.gz", channels=2).studies
+    assert [len(study.images) for study in twice] == [1, 1, 1, 1]
+
+
+def test_what_the_system_closes_to_us_is_told_and_the_rest_is_found(
+    tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+):
+    scans(tmp_path / "open", 2)
+    scans(tmp_path / "closed", 1)
+    listed, is_file = os.scandir, Path.is_file
+
+    def scandir(path: object) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    def checked(path: Path) -> bool:
+        if path.name == "Smith_001.nii.gz":
+            raise OSError(5, "Input/output error", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "is_file", checked)
+    left: list[Left] = []
+    found = scan(folders_of([tmp_path], left=left), reader, 1, [tmp_path])
+    assert len(found.studies) == 1
+    assert {(entry.path.name, entry.meant) for entry in left} == {
+        ("closed", True),
+        ("Smith_001.nii.gz", True),
+    }
+    assert any("Permission denied" in entry.reason for entry in left)
+    assert not any("Smith" in entry.reason for entry in left)
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", '{"identity": 1}', "[" * 100_000])
+def test_the_result_of_another_program_hides_no_scans(tmp_path: Path, reader: Reader, text: str):
+    scans(tmp_path / "below", 1)
+    (tmp_path / "result.json").write_text(text)
+    assert len(look(reader, tmp_path).studies) == 1
+
+
+def test_a_file_that_the_drive_does_not_give_costs_only_itself(tmp_path: Path):
+    scans(tmp_path, 3)
+    shutil.copy(tmp_path / "Smith_002.nii.gz", tmp_path / "Smith_broken_sector.nii.gz")
+    with Reader(ReadLimits(), POISONED) as poisoned:
+        found = look(poisoned, tmp_path)
+    assert len(found.studies) == 3
+    assert [(left.path.name, left.meant) for left in found.left] == [("Smith_broken_sector.nii.gz", True)]
+    assert "Input/output error" in found.left[0].reason

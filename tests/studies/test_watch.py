@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from medunet.errors import ConfigError
+from medunet.io.dicom_write import write_ct_series
 from medunet.studies import engines
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
@@ -17,6 +18,7 @@ from medunet.studies.reader import ReadLimits
 from medunet.studies.settings import WorkSettings
 from medunet.studies.watch import FolderChanges, Step
 from medunet.workflows.studies import Order, look, watch
+from tests.phantoms import RAS_1MM, two_balls
 from tests.studies.conftest import scans
 
 
@@ -65,12 +67,42 @@ def test_a_watched_folder_is_queued_once_and_never_its_own_results(
     folder = tmp_path / "in"
     scans(folder / "one", 2)
     scans(folder / "results/x", 1)
-    (folder / "results/x/result.json").write_text("{}")
+    (folder / "results/x/result.json").write_text('{"identity": "i", "model_sha256": "m"}')
     order = Order(model, folder / "results")
     for expected in (2, 0):
         assert look(ledger, FolderChanges(folder, 0, [folder / "results"]), order, ReadLimits()) == expected
     assert look(ledger, FolderChanges(folder, 0), order, ReadLimits()) == 0  # the marker alone tells
     assert ledger.cursor(FolderChanges(folder, 0).name) is not None
+
+
+def test_a_delivery_in_several_folders_is_one_study(tmp_path: Path, ledger: Ledger, model: Model):
+    image = two_balls(0, (8, 9, 6))[0].astype("int16")
+    write_ct_series(tmp_path / "in/one/a", image, RAS_1MM, patient_id="p", description="d", seed=1)
+    (tmp_path / "in/one/b").mkdir()
+    (tmp_path / "in/one/a/0001.dcm").rename(tmp_path / "in/one/b/0001.dcm")
+    assert look(ledger, FolderChanges(tmp_path / "in", 0), Order(model, tmp_path / "out"), ReadLimits()) == 1
+    task = ledger.claim("worker", 5)
+    assert task is not None
+    assert [len(image.files) for image in task.request.images] == [6]
+
+
+def test_a_delivery_that_cannot_be_looked_at_is_told(
+    tmp_path: Path, ledger: Ledger, model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    scans(tmp_path / "in/closed", 1)
+    listed = os.scandir
+
+    def scandir(path: object) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    changes, order = FolderChanges(tmp_path / "in", 0), Order(model, tmp_path / "out")
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert look(ledger, changes, order, ReadLimits()) == 0
+    assert ledger.counts() == {"refused": 1}
+    monkeypatch.undo()
+    assert look(ledger, changes, order, ReadLimits()) == 1
 
 
 def test_watching_goes_on_when_the_source_is_away_and_ends_in_order(

@@ -103,7 +103,7 @@ def result_of(made: Path, tmp_path: Path, name: str = "s1") -> Path:
     folder = tmp_path / "results" / name
     folder.mkdir(parents=True)
     made.rename(folder / "seg.dcm")
-    (folder / "result.json").write_text("{}")
+    (folder / "result.json").write_text('{"identity": "i", "model_sha256": "m"}')
     return folder.parent
 
 

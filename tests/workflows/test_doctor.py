@@ -190,3 +190,14 @@ def test_the_allowance_never_gives_more_than_it_has_and_lets_giants_run_alone() 
         thread.join(10)
     assert len(peaks) == 7
     assert max(peaks) <= 100
+
+
+def test_a_series_in_several_folders_is_one_case(tmp_path: Path) -> None:
+    array = two_balls(0)[0].astype(np.int16)
+    write_ct_series(tmp_path / "d/a", array, np.eye(4), patient_id="p", description="d", seed=0)
+    (tmp_path / "d/b").mkdir()
+    for file in sorted((tmp_path / "d/a").iterdir())[8:]:
+        file.rename(tmp_path / "d/b" / file.name)
+    report = examine(tmp_path / "d")
+    assert (report.layout, report.cases) == ("loose images", 1)
+    assert report.exit_code == 0

@@ -16,13 +16,14 @@ from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
 from medunet.inference.backends import names
 from medunet.io.dicom_write import write_ct_series
-from medunet.io.find import Source
+from medunet.io.find import Source, find_images
 from medunet.io.volume import Volume
 from medunet.io.write import write_image
 from medunet.tasks.segment import Segmented, Segmenter, make_network
 from medunet.workflows.predict import _scans, predict
 from medunet.workflows.served import load
 from tests.data.test_preprocess import plan
+from tests.io.scans import write_scan
 from tests.phantoms import RAS_1MM, card, recipe, two_balls
 
 AXES = [
@@ -231,6 +232,12 @@ def test_files_of_channels_are_one_scan(tmp_path: Path, run: RunFolder):
         )
     ]
     assert names == ["a", "b_0000", "c"]
+    photos = [Source(Path(f"IMG_{n}.png"), (Path(f"IMG_{n}.png"),), f"IMG_{n}") for n in (1234, 1235)]
+    assert len(_scans(photos, channels=2)) == 2
+    for number in range(2):  # two radiographs
+        write_scan(tmp_path / "dx", (9, 8, 1), Modality="DX", SeriesInstanceUID=f"1.2.{number}")
+        (tmp_path / "dx/001.dcm").rename(tmp_path / f"dx/IM_000{number}")
+    assert len(_scans(find_images([tmp_path / "dx"]).sources, channels=2)) == 2
     two = replace_plan(run, channels=2)
     for channel in range(2):
         write_image(tmp_path / f"in/scan_000{channel}.nii.gz", two_balls(channel)[0], RAS_1MM)
@@ -270,3 +277,15 @@ def replace_plan(run: RunFolder, **changes: object) -> RunFolder:
     torch.manual_seed(10)
     save_weights(run.path / "fold_0/weights.safetensors", make_network(other, run.recipe).state_dict(), {})
     return RunFolder.open(run.path)
+
+
+def test_a_series_in_two_folders_gives_one_mask(tmp_path: Path, run: RunFolder):
+    image = two_balls(0)[0].astype(np.int16)
+    write_ct_series(tmp_path / "in/a", image, RAS_1MM, patient_id="P", description="d", seed=1)
+    whole = predict(run, [tmp_path / "in"], tmp_path / "whole", device="cpu")["done"]
+    (tmp_path / "in/b").mkdir()
+    for file in sorted((tmp_path / "in/a").iterdir())[12:]:
+        file.rename(tmp_path / "in/b" / file.name)
+    parted = predict(run, [tmp_path / "in"], tmp_path / "parted", device="cpu")["done"]
+    assert [report["voxels"] for report in parted] == [report["voxels"] for report in whole]
+    assert [report["input_sha256"] for report in parted] == [report["input_sha256"] for report in whole]

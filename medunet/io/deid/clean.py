@@ -16,6 +16,7 @@ from medunet.io.deid import keys
 from medunet.io.deid.dates import TIME, shift_date, shift_datetime
 from medunet.io.deid.names import Names
 from medunet.io.deid.profile import CODES, FREE_TEXT, LABELS, Action, action_for
+from medunet.io.dicom_headers import contrast_given
 
 IMPLEMENTATION_UID = "2.25.178727430658332533418188353061426441208"  # drawn once for this program
 IMPLEMENTATION_NAME = "MEDUNET_DEID"
@@ -46,7 +47,6 @@ _PUBLIC_SCHEMES = re.compile(  # PS3.16 8.1; a hospital's own list of codes may 
     "DCM|SCT|SRT|SNM3|UCUM|LN|RADLEX|FMA|NCIt|UMLS|MSH|BI|CD8|IBSI|ICDO3|ITIS_TSN|MA|NEU|NICIP|PUBCHEM_CID"
     "|RADELEMENT|UBERON|ISO3166_1|RFC5646|I9|I9C|I10|I11"
 )
-_NO = re.compile(r"no|none|n|without|ohne|nil|0+|-*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _values(element: DataElement) -> Iterable[Any]:
 
 def _filled(element: DataElement) -> Any:
     if element.keyword == "ContrastBolusAgent":  # whether contrast was given must stay true
-        return "NONE" if _NO.fullmatch(str(element.value).strip()) else "GIVEN"
+        return "GIVEN" if contrast_given(element.value) else "NONE"
     if element.VR in ("FD", "FL", "SS", "US", "SL", "UL", "SV", "UV"):
         return 0
     return b"\0\0" if element.VR.startswith("O") else _FILLED.get(element.VR, "removed")
