@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.errors import DataError
-from medunet.io.dicom import sources_of
-from medunet.io.dicom_reference import ScanReference
-from medunet.io.dicom_regions import label_map, separate
-from medunet.io.dicom_rtstruct_read import read_rtstruct
-from medunet.io.dicom_seg_read import read_seg
-from medunet.io.formats import layout_of
+from medunet.io.dicom.reference import ScanReference
+from medunet.io.dicom.series import sources_of
+from medunet.io.doors import layout_of
+from medunet.io.drawn.regions import label_map, separate
+from medunet.io.drawn.rtstruct import read_rtstruct
+from medunet.io.drawn.seg import read_seg
 from medunet.io.read import read_mask
 from medunet.io.volume import Grid
 

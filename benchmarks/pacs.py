@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.pacs import Query, open_pacs
 from tests import orthanc
 

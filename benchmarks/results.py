@@ -123,12 +123,12 @@ def _prepared(step: str, place: Path, shape: Shape, labels: int) -> Callable[[An
     if what == "image.nii.gz" or step == "read nifti":
         return _nifti(step, path, grid)
     if step.startswith("read"):
-        from medunet.io.dicom_mask import read_dicom_mask
+        from medunet.io.drawn.mask import read_dicom_mask
 
         truth = grid.from_ras(np.load(place.parent / "mask.npy", mmap_mode="r"))
         names = _card(labels).drawn_names
         return lambda *_: _same(read_dicom_mask(path, grid, names), truth)
-    from medunet.io.dicom_seg import write_seg
+    from medunet.io.results.seg import write_seg
     from medunet.studies.dicom_results import _maker
     from medunet.studies.writers import WRITERS
 
@@ -178,7 +178,7 @@ def _grid(shape: Shape) -> Any:
 
 
 def _nifti(step: str, path: Path, grid: Any) -> Callable[[Any, Any], object]:
-    from medunet.io.nifti import read_stored
+    from medunet.io.formats.nifti import read_stored
     from medunet.io.write import _write
 
     if step.startswith("read"):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medunet.data.cases import Case
+from medunet.io.formats.sidecar import sidecar_of
 from medunet.io.read import content_hash
-from medunet.io.sidecar import sidecar_of
 
 
 def content_of(case: Case, hash_of: Callable[[Path], str] = content_hash) -> str:

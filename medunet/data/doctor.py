@@ -17,7 +17,7 @@ from medunet.data.findings import Finding
 from medunet.errors import DataError
 from medunet.geometry import axis_skew
 from medunet.io.check import corner_gap_mm, same_grid
-from medunet.io.formats import layout_of, source_of, stored_of
+from medunet.io.doors import layout_of, source_of, stored_of
 from medunet.io.labels import to_labels
 from medunet.io.limits import SHEAR_LIMIT
 from medunet.io.read import Source, is_drawn, read_image, read_mask

@@ -15,8 +15,8 @@ from medunet.data.doctor import Examined
 from medunet.errors import DataError
 from medunet.geometry import Affine, axis_skew, mm_to_voxel, spacing_of, voxel_to_mm
 from medunet.io.check import TOLERANCE_VOXELS, corner_gap_mm
+from medunet.io.doors import source_of, stored_of
 from medunet.io.find import Source, stem_of
-from medunet.io.formats import source_of, stored_of
 from medunet.io.limits import SHEAR_LIMIT
 from medunet.io.read import is_drawn
 from medunet.io.stored import Stored

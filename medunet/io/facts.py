@@ -16,10 +16,10 @@ import numpy as np
 
 from medunet.errors import DataError
 from medunet.geometry import Affine
-from medunet.io.dicom_file import PARSE_ERRORS, tags_of
-from medunet.io.dicom_file import read_header as read_dicom_header
-from medunet.io.dicom_geometry import Irregular
-from medunet.io.dicom_headers import Slice, contrast_given
+from medunet.io.dicom.file import PARSE_ERRORS, tags_of
+from medunet.io.dicom.file import read_header as read_dicom_header
+from medunet.io.dicom.geometry import Irregular
+from medunet.io.dicom.headers import Slice, contrast_given
 from medunet.io.find import Source
 from medunet.io.read import content_hash, read_header
 

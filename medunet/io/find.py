@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medunet.errors import DataError
-from medunet.io import dicom
+from medunet.io.dicom import series as dicom
 from medunet.io.sniff import kind_of
 from medunet.io.source import Skipped, Source
 

@@ -18,14 +18,14 @@ from medunet.config.card import MaskRule
 from medunet.errors import DataError
 from medunet.geometry import axis_skew, spacing_of
 from medunet.io.check import TOLERANCE_VOXELS, corner_gap_mm, same_grid
-from medunet.io.dicom_geometry import Irregular
-from medunet.io.dicom_mask import read_dicom_mask
-from medunet.io.dicom_planes import PlaneGrid
-from medunet.io.dicom_reference import ScanReference
+from medunet.io.dicom.geometry import Irregular
+from medunet.io.dicom.reference import ScanReference
+from medunet.io.doors import layout_of, source_of, stored_of, with_voxel_files
+from medunet.io.drawn.mask import read_dicom_mask
 from medunet.io.find import Listing, Skipped, Source, find_images
-from medunet.io.formats import layout_of, source_of, stored_of, with_voxel_files
 from medunet.io.labels import to_labels
 from medunet.io.limits import SHEAR_LIMIT
+from medunet.io.planes import PlaneGrid
 from medunet.io.remarks import about_grid, about_values, replace_nonfinite
 from medunet.io.sniff import kind_of
 from medunet.io.stored import Header, Stored

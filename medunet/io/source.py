@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from medunet.io.dicom_headers import Slice
+from medunet.io.dicom.headers import Slice
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medunet import __version__
-from medunet.io.dicom_object import Maker
-from medunet.io.dicom_rtstruct import write_rtstruct
-from medunet.io.dicom_sc import write_preview
-from medunet.io.dicom_seg import Segments, write_seg
-from medunet.io.dicom_sr import write_sr
+from medunet.io.results.maker import Maker
+from medunet.io.results.preview import write_preview
+from medunet.io.results.rtstruct import write_rtstruct
+from medunet.io.results.seg import Segments, write_seg
+from medunet.io.results.sr import write_sr
 from medunet.studies.identity import sha256_of
 from medunet.studies.study import Study
 

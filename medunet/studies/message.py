@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medunet.io.dicom_planes import PlaneGrid
+from medunet.io.planes import PlaneGrid
 from medunet.io.volume import Array, Grid, Volume
 
 

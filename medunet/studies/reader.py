@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from medunet.errors import MedunetError, StudyError
-from medunet.io.dicom_geometry import Irregular
+from medunet.io.dicom.geometry import Irregular
 from medunet.io.facts import Facts
 from medunet.io.volume import Array, Volume
 from medunet.studies.identity import without_identity

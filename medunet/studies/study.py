@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from medunet.config.card import Card
-from medunet.io.dicom_planes import PlaneGrid
-from medunet.io.dicom_reference import ScanReference
+from medunet.io.dicom.reference import ScanReference
+from medunet.io.planes import PlaneGrid
 from medunet.io.volume import Array, Volume
 
 COLUMNS_AT_ONCE = 16  # of a mask being turned, so that they stay in the cache: three times as fast

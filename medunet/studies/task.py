@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from medunet.config.base import Record
-from medunet.io.dicom_geometry import Irregular
+from medunet.io.dicom.geometry import Irregular
 from medunet.studies.identity import sha256_of, short_id
 
 State = Literal["queued", "running", "done", "failed", "refused"]

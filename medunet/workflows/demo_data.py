@@ -10,7 +10,7 @@ import numpy as np
 from medunet.data.parallel import each
 from medunet.data.phantom.ct import make_patient
 from medunet.errors import MedunetError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.read import read_image, read_mask
 from medunet.io.write import write_image
 from medunet.workflows.progress import progress

@@ -24,8 +24,8 @@ from medunet.data.outliers import across
 from medunet.data.parallel import each
 from medunet.data.repair import Repair, repair
 from medunet.errors import ConfigError, DataError, MedunetError
-from medunet.io.dicom import NOT_A_SCAN
-from medunet.io.dicom_audit import Audit
+from medunet.io.dicom.audit import Audit
+from medunet.io.dicom.series import NOT_A_SCAN
 from medunet.io.find import ENDINGS, Skipped, find_images
 from medunet.workflows.progress import progress, say
 

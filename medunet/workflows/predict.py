@@ -14,7 +14,7 @@ from medunet.config.budget import parse_seconds
 from medunet.config.run import RunFolder
 from medunet.data.pieces import label_sizes
 from medunet.errors import ConfigError, DataError, MedunetError
-from medunet.io.dicom_geometry import Irregular
+from medunet.io.dicom.geometry import Irregular
 from medunet.io.find import CHANNEL, ENDINGS, by_scan
 from medunet.io.read import Source, content_hash, find_images, read_image
 from medunet.io.volume import Volume

@@ -22,7 +22,7 @@ from medunet.data.fingerprint import Fingerprint, fingerprint
 from medunet.data.parallel import each, workers_for
 from medunet.data.plan import Device, make_plan
 from medunet.errors import DataError, MedunetError
-from medunet.io.formats import with_voxel_files
+from medunet.io.doors import with_voxel_files
 from medunet.io.read import content_hash, read_header
 from medunet.io.write import write_atomic
 from medunet.workflows.progress import progress, say

@@ -14,9 +14,9 @@ from medunet.data.cases import find_cases
 from medunet.data.doctor import Rules, Subject, examine_case
 from medunet.data.fingerprint import read_pair
 from medunet.errors import ConfigError, DataError
-from medunet.io.dicom_rtstruct import write_rtstruct
-from medunet.io.dicom_seg import write_seg
 from medunet.io.read import read_image, read_mask
+from medunet.io.results.rtstruct import write_rtstruct
+from medunet.io.results.seg import write_seg
 from medunet.io.write import write_image
 from tests.io.scans import LABELS, MAKER, Scan, some_mask, write_scan
 

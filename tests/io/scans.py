@@ -13,8 +13,8 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittle
 from pydicom.valuerep import format_number_as_ds
 
 from medunet.config.card import Label
-from medunet.io.dicom_object import Maker
-from medunet.io.dicom_reference import ScanReference
+from medunet.io.dicom.reference import ScanReference
+from medunet.io.results.maker import Maker
 from medunet.io.volume import Grid
 
 LPS = np.array([-1.0, -1.0, 1.0])

@@ -16,13 +16,13 @@ import pydicom
 import pytest
 
 from medunet.config.card import Label
-from medunet.io import dicom_object
-from medunet.io.dicom_mask import read_dicom_mask
-from medunet.io.dicom_object import Maker
-from medunet.io.dicom_rtstruct import write_rtstruct
-from medunet.io.dicom_sc import write_preview
-from medunet.io.dicom_seg import write_seg
-from medunet.io.dicom_sr import write_sr
+from medunet.io.drawn.mask import read_dicom_mask
+from medunet.io.results import maker as dicom_object
+from medunet.io.results.maker import Maker
+from medunet.io.results.preview import write_preview
+from medunet.io.results.rtstruct import write_rtstruct
+from medunet.io.results.seg import write_seg
+from medunet.io.results.sr import write_sr
 from medunet.io.volume import Grid
 from tests.io.scans import (
     LABELS,

@@ -8,10 +8,10 @@ import pydicom
 import pytest
 
 from medunet.errors import DataError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
+from medunet.io.doors import source_of
 from medunet.io.facts import facts_of, identify
 from medunet.io.find import Source
-from medunet.io.formats import source_of
 from medunet.io.write import write_image
 from tests.phantoms import RAS_1MM, two_balls
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from medunet.errors import DataError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.find import by_scan
 from medunet.io.read import content_hash, find_images, read_image
 from medunet.io.sniff import kind_of

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless, generate_uid
 
 from medunet.errors import DataError
-from medunet.io.dicom_planes import PlaneGrid
+from medunet.io.planes import PlaneGrid
 from medunet.io.read import find_images, read_image
 from medunet.io.volume import Volume
 from medunet.io.write import write_mask

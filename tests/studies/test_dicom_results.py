@@ -9,11 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from medunet.io.dicom_mask import read_dicom_mask
-from medunet.io.dicom_seg import _planes
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
+from medunet.io.drawn.mask import read_dicom_mask
 from medunet.io.find import find_images
 from medunet.io.read import read_image
+from medunet.io.results.seg import _planes
 from medunet.io.volume import Volume
 from medunet.studies import stages
 from medunet.studies.choose import Choice

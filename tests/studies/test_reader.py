@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from medunet.errors import StudyError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.read import content_hash, read_image
 from medunet.io.volume import Volume
 from medunet.io.write import write_image

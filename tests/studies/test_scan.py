@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.write import write_image
 from medunet.studies.reader import Reader, ReadLimits
 from medunet.studies.scan import Left, Scanned, folders_of, scan

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from medunet.errors import ConfigError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.studies import engines
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model

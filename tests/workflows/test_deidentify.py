@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from medunet import cli
 from medunet.errors import ConfigError
-from medunet.io import dicom_file
 from medunet.io.deid.keys import KEY_BYTES, write_private
 from medunet.io.deid.one_file import Outcome
+from medunet.io.dicom import file as dicom_file
 from medunet.workflows import deidentify as module
 from medunet.workflows.deidentify import REPORT, deidentify
 from medunet.workflows.deidentify_tally import Tally

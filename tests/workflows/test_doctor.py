@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from medunet.errors import ConfigError, DataError
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.write import write_image
 from medunet.workflows.doctor import Allowance, examine
 from tests.phantoms import card, msd_folder, two_balls

@@ -15,7 +15,7 @@ from medunet.config.run import RunFolder
 from medunet.engine.checkpoint import save_weights
 from medunet.errors import ConfigError, DataError
 from medunet.inference.backends import names
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.find import Source, find_images
 from medunet.io.volume import Volume
 from medunet.io.write import write_image

@@ -16,7 +16,7 @@ from medunet.io.deid import keys
 from medunet.io.deid.dates import TIME, shift_date, shift_datetime
 from medunet.io.deid.names import Names
 from medunet.io.deid.profile import CODES, FREE_TEXT, LABELS, Action, action_for
-from medunet.io.dicom_headers import contrast_given
+from medunet.io.dicom.headers import contrast_given
 
 IMPLEMENTATION_UID = "2.25.178727430658332533418188353061426441208"  # drawn once for this program
 IMPLEMENTATION_NAME = "MEDUNET_DEID"

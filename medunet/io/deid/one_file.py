@@ -18,7 +18,7 @@ from medunet.io.deid.clean import Options, clean, identity_of
 from medunet.io.deid.pixels import reason_to_quarantine, shows_a_head
 from medunet.io.deid.profile import LABELS
 from medunet.io.deid.verify import survivors
-from medunet.io.dicom_file import PARSE_ERRORS, read_dataset
+from medunet.io.dicom.file import PARSE_ERRORS, read_dataset
 from medunet.io.sniff import kind_of
 from medunet.io.write import write_atomic
 

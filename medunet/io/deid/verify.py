@@ -39,7 +39,7 @@ from medunet.io.deid.needles import (
     values_of,
     walk,
 )
-from medunet.io.dicom_file import read_dataset
+from medunet.io.dicom.file import read_dataset
 
 ALONE = 6  # shorter strings must stand alone
 OURS = frozenset({0x00120062, 0x00120063, 0x00120064})  # what the cleaner writes about itself

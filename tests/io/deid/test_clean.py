@@ -22,7 +22,7 @@ from medunet.io.deid import keys
 from medunet.io.deid.clean import Options, PrivateTag, clean, identity_of
 from medunet.io.deid.one_file import Outcome, deidentify_file
 from medunet.io.deid.profile import CODES, LABELS, TECHNICAL
-from medunet.io.dicom_file import read_dataset
+from medunet.io.dicom.file import read_dataset
 from tests.io.deid.objects import (
     CLASSES,
     KINDS,

@@ -15,7 +15,7 @@ from medunet.io.deid import anatomy, keys, one_file
 from medunet.io.deid.clean import Options, PrivateTag, clean
 from medunet.io.deid.one_file import deidentify_file
 from medunet.io.deid.verify import survivors
-from medunet.io.dicom_file import read_dataset
+from medunet.io.dicom.file import read_dataset
 from tests.io.deid.objects import PLANTED, ROOT, build, coded, instance_uid, written
 
 KEY = bytes(range(32))
@@ -269,5 +269,5 @@ def test_the_verifier_shares_no_code_with_the_cleaner(name: str):
     tree = ast.parse((FOLDER / name).read_text(encoding="utf-8"))
     ours = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     used = {module for module in ours if module.startswith("medunet")}
-    public = {anatomy.__name__, "medunet.io.deid", "medunet.io.deid.needles", "medunet.io.dicom_file"}
+    public = {anatomy.__name__, "medunet.io.deid", "medunet.io.deid.needles", "medunet.io.dicom.file"}
     assert used <= public

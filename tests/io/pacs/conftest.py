@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.uid import SegmentationStorage, generate_uid
 
-from medunet.io.dicom_write import write_ct_series
+from medunet.io.dicom.ct_series import write_ct_series
 from medunet.io.pacs import retries
 from tests.io.pacs.archive import Archive
 from tests.io.pacs.peer import Peer

@@ -288,6 +288,8 @@ def test_a_cursor_shows_nobody_and_a_damaged_one_is_refused(pacs: Pacs, make_ser
             pacs.changes(damaged)
 
 
+# pynetdicom leaves the socket of a connection that is ended by force to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "limits", [Limits(instances=3), Limits(instance_bytes=500), Limits(study_bytes=2500)]
 )

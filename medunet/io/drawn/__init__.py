@@ -1,0 +1,1 @@
+"""Masks that others drew: DICOM SEG and RTSTRUCT on the grid of their scan."""

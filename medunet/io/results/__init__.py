@@ -1,0 +1,1 @@
+"""DICOM out: segmentations, contours, reports and pictures of a mask."""
