@@ -65,7 +65,7 @@ def test_from_scans_to_scores_and_masks(own: Path):
     assert done.returncode == 0, done.stderr
     trained = json.loads((own / "t.json").read_text(encoding="utf-8"))
     assert set(trained) >= {"run", "fold", "best"}
-    assert (own / "mlflow/mlflow.db").is_file()
+    assert (own / "mlflow/mlflow.db").is_file(), done.stderr
     done = medunet("evaluate", trained["run"], "--json", own / "e.json")
     assert done.returncode == 0, done.stderr
     scores = json.loads((own / "e.json").read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ MEMORY_GB = 1.0
 LARGE, IS_LARGE = (6000, 6000), "is coded as 6000 x 6000 with 1 x (8|16) bits; its header declares 12 x 9"
 SECONDS = 1.0  # of the processor
 READ = """
-import json, resource, sys, time, types
+import json, sys, time, types
 from pathlib import Path
 import psutil
 from medunet.errors import DataError
@@ -53,7 +53,8 @@ for source in sources:
     except DataError as error:
         reasons.append(str(error))
 reasons += [entry.reason for entry in skipped]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(status["VmHWM"].split()[0]) / 1e6  # getrusage would tell that of the test process before the exec
 print(json.dumps({"read": len(sources), "reasons": reasons, "gb": peak, "s": time.process_time() - before}))
 """
 
