@@ -187,7 +187,6 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
     run.close()
     assert said == []
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{workspace}/mlflow/mlflow.db")
     (output,) = client(workspace).get_run(run.run_id).outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
@@ -204,7 +203,7 @@ def test_the_model_is_code_and_files_and_answers_when_loaded(
         "brain", f"models:/{output.model_id}", model_id=output.model_id
     ).version
     store.set_registered_model_alias("brain", "best", version)
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)  # also what child processes would inherit
     is_fetched_by_its_name(workspace, version, tmp_path / "models")
     kept = {p.name for p in (workspace / "mlflow" / "artifacts").rglob("*") if output.model_id in str(p)}
     assert {"config.yaml", "weights.safetensors", "MLmodel", "model.py"} <= kept
