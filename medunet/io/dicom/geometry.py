@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medunet.errors import DataError
 from medunet.geometry import Affine
-from medunet.io.dicom.headers import Slice
+from medunet.io.dicom.headers import Slice, close
 from medunet.io.limits import SHEAR_LIMIT, rounded
 from medunet.io.planes import PlaneGrid
 from medunet.io.volume import Grid
@@ -143,12 +143,12 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
                 f"{where}: slices differ in size: {first.columns} x {first.rows} in {first.path.name}, "
                 f"{plane.columns} x {plane.rows} in {plane.path.name}; one of them does not belong here"
             )
-        if not np.allclose(plane.spacing_mm, first.spacing_mm, rtol=1e-3):
+        if not close(plane.spacing_mm, first.spacing_mm, rtol=1e-3):
             raise DataError(
                 f"{where}: slices differ in pixel spacing: {rounded(first.spacing_mm)} mm in "
                 f"{first.path.name}, {rounded(plane.spacing_mm)} mm in {plane.path.name}"
             )
-        if not np.allclose(plane.orientation or (), first.orientation or (), atol=COSINE):
+        if not close(plane.orientation, first.orientation, atol=COSINE):
             raise DataError(
                 f"{where}: slices differ in orientation: {rounded(first.orientation or ())} in "
                 f"{first.path.name}, {rounded(plane.orientation or ())} in {plane.path.name}; "

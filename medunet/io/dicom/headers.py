@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,7 @@ class Slice:
     @property
     def normal(self) -> NDArray[np.float64]:
         """The direction from slice to slice, LPS; of a projection, z."""
-        cosines = self.orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        return np.cross(cosines[:3], cosines[3:])
+        return _normal(self.orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
     @property
     def origin(self) -> NDArray[np.float64]:
@@ -175,6 +175,20 @@ def _planes(path: Path, header: Header) -> Iterator[Slice]:
         )
     for frame in range(frames):
         yield _plane(path, header, frame, frame_groups(header, frame))
+
+
+def close(
+    a: tuple[float, ...] | None, b: tuple[float, ...] | None, *, rtol: float = 1e-5, atol: float = 1e-8
+) -> bool:
+    """Tell whether numbers of two headers are alike, as `np.allclose` does; most are equal."""
+    return a == b or bool(np.allclose(a or (), b or (), rtol, atol))
+
+
+@lru_cache(maxsize=64)  # all slices of a series have one
+def _normal(cosines: tuple[float, ...]) -> NDArray[np.float64]:
+    normal = np.cross(cosines[:3], cosines[3:])
+    normal.flags.writeable = False
+    return normal
 
 
 def _plane(path: Path, header: Header, frame: int, groups: list[Dataset]) -> Slice:

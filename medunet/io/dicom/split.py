@@ -18,7 +18,7 @@ import numpy as np
 
 from medunet.errors import DataError
 from medunet.io.dicom.geometry import position_groups
-from medunet.io.dicom.headers import Slice
+from medunet.io.dicom.headers import Slice, close
 from medunet.io.dicom.marks import ORDINAL, Marks, marks_of
 from medunet.io.dicom.pixels import Decoder
 
@@ -124,8 +124,8 @@ def _alike(a: Slice, b: Slice) -> bool:
     return (
         all(getattr(a, kind) == getattr(b, kind) for kind in kinds)
         and ("LOCALIZER" in a.image_type) == ("LOCALIZER" in b.image_type)
-        and np.allclose(a.spacing_mm, b.spacing_mm, rtol=SPACING_SHARE, atol=0)
-        and np.allclose(a.orientation or (), b.orientation or (), rtol=0, atol=COSINE)
+        and close(a.spacing_mm, b.spacing_mm, rtol=SPACING_SHARE, atol=0)
+        and close(a.orientation, b.orientation, rtol=0, atol=COSINE)
     )
 
 
