@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,21 @@ from medunet.inference import backends
 from medunet.inference.backends import Job, find, names
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+from medunet.inference.backends import openvino
+from tests.inference.test_backends import job_for, network_of
+network = network_of()
+job = job_for(network, cache=Path(sys.argv[1]), identity="a")
+first = openvino.build(network, job)
+second = openvino.build(network, job)
+del first  # and its stack
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
 
 
 def network_of(name: str = "unet", dims: int = 3) -> nn.Module:
@@ -122,6 +138,17 @@ class TestOpenvino:
             assert torch.equal(first.network(tiles(job)), again.network(tiles(job)))
         openvino.build(network, job_for(network, cache=tmp_path / "converted", identity="weights 2"))
         assert len(converted) == 1
+
+    def test_signals_are_handled_after_networks_are_gone(self, tmp_path: Path) -> None:
+        """Each of OpenVINO's cores gives the thread a stack for signals, and takes it away when it goes."""
+        done = subprocess.run(
+            [sys.executable, "-c", SIGNALLED, str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
     def test_a_folder_that_cannot_be_written_to_is_no_obstacle(self, tmp_path: Path) -> None:
         from medunet.inference.backends import openvino

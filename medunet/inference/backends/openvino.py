@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import sys
 import warnings
+from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +40,7 @@ def missing(device: torch.device) -> str | None:
 
 def build(network: nn.Module, job: Job) -> Built:
     """Return the network, compiled for tiles (1, C, *seen); converted anew if the cache does not have it."""
-    core = _openvino().Core()
+    core = _core()
     kept = job.cache / _key(job) if job.cache and job.identity else None
     if kept is not None and (kept / IR).is_file():
         model = core.read_model(kept / IR)
@@ -89,6 +90,16 @@ def _openvino() -> Any:
     import openvino
 
     return openvino
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """Return the one core of this process, which is never let go.
+
+    A core gives its thread a stack for signals, and frees it when it goes; with several of them the thread is
+    left with one that is freed, and the next signal (Ctrl-C, SIGTERM) kills the process (OpenVINO 2026.4).
+    """
+    return _openvino().Core()
 
 
 def _key(job: Job) -> str:
