@@ -168,7 +168,9 @@ class Runner:
         with torch.inference_mode(), evaluating(networks):
             chosen = None if seconds is None else fit(networks, image, window, out_shape, seconds)
             hurried = chosen is not None and seconds is not None and chosen.overlap < asked
-            allowed = None if seconds is None or chosen is None else seconds / 2 / chosen.tile_seconds
+            allowed = (
+                None if seconds is None or chosen is None else seconds / 2 / max(chosen.tile_seconds, 1e-9)
+            )
             if (window.first_pass or hurried) and pays(image.shape[1:], window, len(networks), allowed):
                 where = may_hold_labels(networks[0], image, window)
                 notes.append("windows without a label in a first pass were left out")
