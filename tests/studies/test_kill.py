@@ -61,9 +61,10 @@ def test_killed_at_random_moments(tmp_path: Path, model: Model, studies: int, ki
     parent = start(wild.place, tmp_path / "wild/logs")
     while wild.unfinished() or (parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE):
         assert time.monotonic() < end, wild.counts()
-        time.sleep(chance.uniform(0.05, 1.0))
-        done = wild.counts().get("done", 0)
-        if killed < kills and done > killed * studies // (2 * kills):
+        time.sleep(chance.uniform(0.02, 0.5))
+        counts = wild.counts()
+        done, working = counts.get("done", 0), counts.get("running", 0)
+        if killed < kills and working and done > killed * studies // (2 * kills):  # not while all still start
             # a file whose readers die three times in a row is told as bad, as it should be
             kill_something(parent, chance, readers=done > before)
             killed, before = killed + 1, done
