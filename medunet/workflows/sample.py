@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from medunet.data.cache import Entry
 from medunet.data.conditions import restored
 from medunet.data.content import image_part
 from medunet.data.preprocess import from_outputs
-from medunet.errors import ConfigError
+from medunet.errors import ConfigError, DataError
 from medunet.gate.hull import outside
 from medunet.tasks.generate import WEIGHTS, Generator
 from medunet.workflows.origin import versions
@@ -90,9 +91,33 @@ def sample(
         raise ConfigError(
             f"{run.path}: makes masks; name it as `sampling.masks.run` of a generator of images."
         )
-    maker = Maker(generator, workspace, _manifest(generator, order, threads), dict(order.attributes))
+    maker = Maker(generator, workspace, _manifest(generator, order, threads))
     target = create(out, maker.manifest, run.card)
     return _fill(maker, target, order.count)
+
+
+def remake(place: Path, case: str, *, workspace: Path, run: RunFolder, device: str | None = None) -> bool:
+    """Make a case of a synthetic set again, in memory, and say whether every byte of both files is the same.
+
+    DataError: no such case. Bytes are the same on a processor with the same instructions only.
+    """
+    target = SyntheticSet.open(place)
+    manifest = target.manifest
+    torch.set_num_threads(manifest.threads)
+    torch.set_flush_denormal(True)
+    generator = Generator.load(run, fold=manifest.fold, device=device or manifest.device)
+    maker = Maker(generator, workspace, manifest)
+    known = target.samples().get(case)
+    if known is None:
+        raise DataError(f"{place}: no case {case}; there are {len(target.samples())}, such as case 0.")
+    if torch.backends.cpu.get_cpu_capability() != manifest.processor:
+        say(f"The set was made with {manifest.processor} instructions: bytes may differ on this processor.")
+    drawn = maker.drawn(known.number // manifest.batch_size)
+    index = known.number % manifest.batch_size
+    image = list(maker.images(drawn))[index]
+    with tempfile.TemporaryDirectory() as folder:
+        again = maker.add(create(Path(folder) / "again", manifest, run.card), drawn[index], image)
+    return (again.image_sha256, again.mask_sha256) == (known.image_sha256, known.mask_sha256)
 
 
 def _fill(maker: Maker, target: SyntheticSet, count: int) -> dict[str, Any]:
@@ -125,7 +150,6 @@ class Maker:
     generator: Generator
     workspace: Path
     manifest: Manifest
-    wanted: dict[str, str]  # attributes that were asked for
 
     @cached_property
     def learners(self) -> list[Entry]:
@@ -136,7 +160,7 @@ class Maker:
     def anchors(self) -> list[Entry]:
         """The training cases whose attributes fit what was asked for; all where nothing was."""
         learnt = self.generator.learnt
-        problems = outside(self.wanted, learnt.attributes)
+        problems = outside(self.manifest.asked, learnt.attributes)
         if problems:
             raise ConfigError("; ".join(problems))
         names = [a.name for a in learnt.attributes if a.values]
@@ -145,9 +169,9 @@ class Maker:
             for entry in self.learners
             if all(
                 str(dict(zip((a.name for a in learnt.attributes), learnt.codes[entry.case], strict=True))[n])
-                == self.wanted[n]
+                == self.manifest.asked[n]
                 for n in names
-                if n in self.wanted
+                if n in self.manifest.asked
             )
         ]
         return kept or self.learners
@@ -183,7 +207,10 @@ class Maker:
         content = {image_part(self.generator.run.folds.content[e.case]): e.case for e in self.anchors}
         case = next((content[p] for p in new.parents if p in content), None)
         case = case or self.anchors[int(random.integers(len(self.anchors)))].case
-        known = dict(zip((a.name for a in learnt.attributes), learnt.codes[case], strict=True)) | self.wanted
+        known = (
+            dict(zip((a.name for a in learnt.attributes), learnt.codes[case], strict=True))
+            | self.manifest.asked
+        )
         codes = np.array([a.code(_typed(known[a.name], a.values)) for a in learnt.attributes], np.float32)
         said = {name: value for name, value in known.items() if value is not None}
         return Drawn(number, new.mask, case, codes, said, new.parents, new.facts)
@@ -248,6 +275,7 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
         salt=salt,
         masks=masks.method,
         masks_options=masks.options | ({"run": masks.run} if masks.run and masks.method == MASK_FLOW else {}),
+        asked=dict(order.attributes),
         sampler=order.sampler or how.sampler,
         steps=order.steps or how.steps,
         guidance=how.guidance if order.guidance is None else order.guidance,
