@@ -28,7 +28,7 @@ EXACT_UP_TO = 13  # patients whose signs are all tried, 8192 ways
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of a - b over patients and seeds. `ci95` and `p_value` are None with fewer than two patients."""
+    """The mean of a - b over patients and seeds; no interval and no p with fewer than two patients."""
 
     mean: float | None
     ci95: tuple[float, float] | None
@@ -54,7 +54,9 @@ def paired_difference(
     average the cases of one patient first. Raises DataError where the arms differ in shape.
     """
     if a.shape != b.shape:
-        raise DataError(f"arms of {a.shape} and {b.shape} (seeds, patients), expected equal. Score both on the same.")
+        raise DataError(
+            f"arms of {a.shape} and {b.shape} (seeds, patients), expected equal. Score both on the same."
+        )
     differences = (a - b)[:, ~np.isnan(a - b).any(axis=0)]
     seeds, patients = differences.shape
     mean = float(differences.mean()) if differences.size else None
@@ -79,7 +81,9 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """
     found = np.asarray(p_values, float)
     if not ((found >= 0) & (found <= 1)).all():
-        raise DataError(f"p-values {list(p_values)}, expected 0 to 1 each. Leave comparisons without one out.")
+        raise DataError(
+            f"p-values {list(p_values)}, expected 0 to 1 each. Leave comparisons without one out."
+        )
     order = np.argsort(found, kind="stable")
     raised = np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1))
     adjusted = np.empty(len(found))
@@ -111,13 +115,14 @@ def _degrees(differences: Array) -> float:
 
 
 def _sign_flip_p(differences: Array, random: np.random.Generator) -> float:
-    """Return how often flipped signs of patients give as large a mean: all ways for few patients, else drawn."""
+    """Return how often flipped signs of patients give as large a mean; few patients: all ways."""
     patients = len(differences)
     if patients <= EXACT_UP_TO:
         signs = 1 - 2 * ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1)
         return float(np.mean(_reached(signs, differences)))
     reached = sum(
-        int(_reached(random.choice([-1, 1], (CHUNK, patients)), differences).sum()) for _ in range(DRAWS // CHUNK)
+        int(_reached(random.choice([-1, 1], (CHUNK, patients)), differences).sum())
+        for _ in range(DRAWS // CHUNK)
     )
     return (reached + 1) / (DRAWS // CHUNK * CHUNK + 1)
 

@@ -1,4 +1,4 @@
-"""Do synthetic images show what their masks say? Dice of a real segmenter on them, against that on real images."""
+"""Do synthetic images show what their masks say? Dice of a segmenter on them, against that on real images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Adherence:
-    """Mean Dice on synthetic over mean Dice on unseen real cases; 1: the ceiling. None: nothing to compare."""
+    """Mean Dice on synthetic over that on unseen real cases; 1: the ceiling. None: nothing to compare."""
 
     ratio: float | None
     ci95: tuple[float, float] | None

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 SIGMAS_VOXELS = (2.0, 3.0, 5.0)
 
 
-def bands(image: Real[Array, "c *xyz"]) -> tuple[tuple[str, ...], Float[Array, "b *xyz"]]:
+def bands(image: Real[Array, " c *xyz"]) -> tuple[tuple[str, ...], Float[Array, " b *xyz"]]:
     """Return names and arrays: per channel the image, LoG of sigma 2, 3, 5 voxels, and Haar details.
 
     The Haar bands are undecimated, so that a mask fits them all; the one without any detail is left out,
@@ -41,13 +41,15 @@ def _laplacians(channel: Array) -> dict[str, Array]:
         squared += (omega**2).reshape([-1 if other == axis else 1 for other in range(channel.ndim)])
     spectrum = dctn(channel, norm="ortho")
     return {
-        f"log{sigma:g}": idctn(-(sigma**2) * squared * np.exp(-(sigma**2) * squared / 2) * spectrum, norm="ortho")
+        f"log{sigma:g}": idctn(
+            -(sigma**2) * squared * np.exp(-(sigma**2) * squared / 2) * spectrum, norm="ortho"
+        )
         for sigma in SIGMAS_VOXELS
     }
 
 
 def _haar(channel: Array) -> dict[str, Array]:
-    """Return the Haar bands with a detail along at least one axis: L is the mean of two voxels, H half their step."""
+    """Return the Haar bands with a detail along an axis: L is the mean of two voxels, H half their step."""
     found = {}
     for letters in product("LH", repeat=channel.ndim):
         if "H" in letters:
@@ -59,7 +61,7 @@ def _haar(channel: Array) -> dict[str, Array]:
 
 
 def _haar_step(band: Array, axis: int, sign: float) -> Array:
-    """Return half of each voxel plus `sign` times half of the next one; beyond the border lies the last voxel."""
+    """Return half of each voxel plus `sign` times half of the next; the last voxel is its own next."""
     last = np.take(band, [-1], axis=axis)
     following = np.concatenate([np.delete(band, 0, axis=axis), last], axis=axis)
     return (band + sign * following) / 2

@@ -1,4 +1,4 @@
-"""Features of images as a trained network sees them, such as the encoder of a segmenter of this very organ."""
+"""Features of images as a trained network sees them, such as the encoder of a segmenter of this organ."""
 
 from __future__ import annotations
 
@@ -44,14 +44,18 @@ def pooled_features(
 
 
 def deepest_layer(network: nn.Module, image: Float[Tensor, "1 c *xyz"]) -> str:
-    """Return the name of the last layer with the fewest voxels, above one: behind a global pooling there is no image."""
+    """Return the name of the last layer with the fewest voxels; one voxel is a global pooling, no image."""
     with _evaluating(network):
         seen = _outputs(network, image, [name for name, _ in network.named_modules() if name])
     sizes = {
-        name: prod(out.shape[2:]) for name, out in seen.items() if out.ndim == image.ndim and prod(out.shape[2:]) > 1
+        name: prod(out.shape[2:])
+        for name, out in seen.items()
+        if out.ndim == image.ndim and prod(out.shape[2:]) > 1
     }
     if not sizes:
-        raise ConfigError("the network has no layer that puts out an image. Name the layers to take features of.")
+        raise ConfigError(
+            "the network has no layer that puts out an image. Name the layers to take features of."
+        )
     least = min(sizes.values())
     return [name for name, size in sizes.items() if size == least][-1]
 

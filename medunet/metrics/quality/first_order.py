@@ -27,8 +27,9 @@ def first_order(values: Float[Array, "b n"], levels: Int[Array, "b n"], bins: in
     low, p10, p25, middle, p75, p90, high = np.percentile(values, [0, 10, 25, 50, 75, 90, 100], axis=1)
     mean = values.mean(axis=1)
     centred = values - mean[:, None]
-    deviation = np.sqrt((centred**2).mean(axis=1))
-    unit = centred / np.where(deviation > 0, deviation, 1.0)[:, None]
+    squared = centred**2
+    deviation = np.sqrt(squared.mean(axis=1))
+    unit = np.where(deviation > 0, deviation, 1.0)
     share = _shares(levels, bins)
     return np.stack(
         [
@@ -37,8 +38,8 @@ def first_order(values: Float[Array, "b n"], levels: Int[Array, "b n"], bins: in
             _robust_mean_deviation(values, p10, p90),
             np.sqrt((values**2).mean(axis=1)),
             deviation,
-            (unit**3).mean(axis=1),
-            (unit**4).mean(axis=1),
+            (squared * centred).mean(axis=1) / unit**3,
+            (squared * squared).mean(axis=1) / unit**4,
             -(share * np.log2(np.where(share > 0, share, 1.0))).sum(axis=1),
             (share**2).sum(axis=1),
         ],

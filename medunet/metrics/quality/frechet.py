@@ -25,9 +25,14 @@ def frechet(
     """
     for name, rows in (("real", real), ("synthetic", synthetic)):
         if len(rows) < 2:
-            raise DataError(f"{len(rows)} {name} cases, expected at least 2 for a covariance. Give more cases.")
+            raise DataError(
+                f"{len(rows)} {name} cases, expected at least 2 for a covariance. Give more cases."
+            )
     return gaussian_frechet(
-        real.mean(axis=0), _covariance(real, covariance), synthetic.mean(axis=0), _covariance(synthetic, covariance)
+        real.mean(axis=0),
+        _covariance(real, covariance),
+        synthetic.mean(axis=0),
+        _covariance(synthetic, covariance),
     )
 
 
@@ -39,7 +44,7 @@ def gaussian_frechet(
 ) -> float:
     """Return |m - n|^2 + tr(S + T - 2 (S^1/2 T S^1/2)^1/2) of two Gaussians (Dowson and Landau 1982).
 
-    By eigenvalues of symmetric matrices: no complex root and no added diagonal where a covariance is singular.
+    By eigenvalues of symmetric matrices: no complex root, and a singular covariance is no exception.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

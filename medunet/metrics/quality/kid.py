@@ -40,11 +40,14 @@ def kid(
     size = min(len(real) // 2, len(synthetic) // 2, LARGEST_SUBSET)
     if size < 2:
         raise DataError(
-            f"{len(real)} real and {len(synthetic)} synthetic cases, expected at least 4 of each. Give more cases."
+            f"{len(real)} real and {len(synthetic)} synthetic cases, expected at least 4 of each. "
+            "Give more cases."
         )
     random = np.random.default_rng(seed)
     values = [
-        polynomial_mmd(real[random.permutation(len(real))[:size]], synthetic[random.permutation(len(synthetic))[:size]])
+        polynomial_mmd(
+            real[random.permutation(len(real))[:size]], synthetic[random.permutation(len(synthetic))[:size]]
+        )
         for _ in range(subsets)
     ]
     low, high = np.percentile(values, [2.5, 97.5])
@@ -59,7 +62,7 @@ def polynomial_mmd(
     gamma: float | None = None,
     offset: float = 1.0,
 ) -> float:
-    """Return the unbiased squared MMD with the kernel (gamma x.y + offset)^degree (Gretton et al. 2012, eq. 3).
+    """Return the unbiased squared MMD with the kernel (gamma x.y + offset)^degree (Gretton 2012, eq. 3).
 
     gamma: None: 1 / features. The kernel depends on the scale of the features: z-score them first.
     """

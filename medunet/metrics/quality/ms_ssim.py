@@ -50,9 +50,12 @@ def diversity(real: Images, synthetic: Images, *, seed: int = 0) -> Diversity:
     most = MOST_IMAGES[real[0].ndim - 1]
     kept = [[images[i] for i in random.permutation(len(images))[:most]] for images in (real, synthetic)]
     low, high = np.percentile(np.concatenate([image.ravel() for image in kept[0]]), [0.5, 99.5])
-    shape = tuple(min(sizes) for sizes in zip(*(image.shape[1:] for half in kept for image in half), strict=True))
+    shape = tuple(
+        min(sizes) for sizes in zip(*(image.shape[1:] for half in kept for image in half), strict=True)
+    )
     stacks = [
-        np.stack([np.clip((_middle(i, shape) - low) / max(high - low, 1e-12), 0, 1) for i in half]) for half in kept
+        np.stack([np.clip((_middle(i, shape) - low) / max(high - low, 1e-12), 0, 1) for i in half])
+        for half in kept
     ]
     squares = [pairwise_ms_ssim(stack) for stack in stacks]
     means = [_mean_of_pairs(square, np.ones((1, len(square))))[0] for square in squares]
@@ -113,4 +116,6 @@ def _draws(count: int, random: np.random.Generator) -> Array:
 def _mean_of_pairs(square: Array, times: Array) -> Array:
     """Return the mean over pairs of different images, each image counted `times`; (draws,)."""
     apart = 1 - np.eye(len(square))
-    return np.einsum("di,ij,dj->d", times, square * apart, times) / np.einsum("di,ij,dj->d", times, apart, times)
+    return np.einsum("di,ij,dj->d", times, square * apart, times) / np.einsum(
+        "di,ij,dj->d", times, apart, times
+    )

@@ -38,7 +38,9 @@ def prdc(real: Float[Array, "n f"], synthetic: Float[Array, "m f"], *, neighbour
     """
     for name, rows in (("real", real), ("synthetic", synthetic)):
         if len(rows) <= neighbours:
-            raise DataError(f"{len(rows)} {name} cases, expected more than {neighbours} (neighbours). Give more.")
+            raise DataError(
+                f"{len(rows)} {name} cases, expected more than {neighbours} (neighbours). Give more."
+            )
     between = cdist(real, synthetic)  # (n, m)
     in_real = between <= _radii(real, neighbours)[:, None]
     in_synthetic = between <= _radii(synthetic, neighbours)[None]

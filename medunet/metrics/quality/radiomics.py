@@ -30,7 +30,7 @@ CONSTANT = 1e-9  # a feature whose deviation is below this share of its size doe
 
 
 def features(
-    image: Real[Array, "c *xyz"], mask: Integer[Array, "*xyz"], label: int | None = None
+    image: Real[Array, " c *xyz"], mask: Integer[Array, " *xyz"], label: int | None = None
 ) -> tuple[Float[Array, " f"], tuple[str, ...]]:
     """Return the features of one region and their names; NaN where the image does not have the label.
 
@@ -42,7 +42,7 @@ def features(
 
 
 def by_label(
-    image: Real[Array, "c *xyz"], mask: Integer[Array, "*xyz"], labels: Sequence[int | None]
+    image: Real[Array, " c *xyz"], mask: Integer[Array, " *xyz"], labels: Sequence[int | None]
 ) -> tuple[Float[Array, "l f"], tuple[str, ...]]:
     """Return the features of several regions of one image: the filters are run only once."""
     if image.shape[1:] != mask.shape:
@@ -57,7 +57,9 @@ def by_label(
 
 
 def table(
-    images: Sequence[Real[Array, "c ..."]], masks: Sequence[Integer[Array, "..."]], labels: Sequence[int | None]
+    images: Sequence[Real[Array, "c ..."]],
+    masks: Sequence[Integer[Array, " ..."]],
+    labels: Sequence[int | None],
 ) -> dict[int | None, Float[Array, "n f"]]:
     """Return one feature table (cases, features) per label; images may differ in size."""
     rows = [by_label(image, mask, labels)[0] for image, mask in zip(images, masks, strict=True)]
@@ -77,9 +79,7 @@ def log_radiomic_frechet(real: Float[Array, "n f"], synthetic: Float[Array, "m f
     return float(np.log(max(radiomic_frechet(real, synthetic), np.finfo(float).tiny)) / 2)
 
 
-def standardised(
-    real: Float[Array, "n f"], *others: Float[Array, "_ f"]
-) -> tuple[Float[Array, "_ g"], ...]:
+def standardised(real: Float[Array, "n f"], *others: Float[Array, "_ f"]) -> tuple[Float[Array, "_ g"], ...]:
     """Return the tables z-scored by mean and deviation of the real one, real first, without NaN.
 
     Left out: features that do not vary in the real set (no unit to measure by), cases without the region.

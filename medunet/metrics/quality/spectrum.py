@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 Array = NDArray[Any]
-Masks = Sequence[Integer[Array, "..."]]
+Masks = Sequence[Integer[Array, " ..."]]
 
 EDGES = (0.0, 0.125, 0.25, 0.375, 1.0)  # of the bands; the last takes the corners of the spectrum in
 HIGH = 2  # bands from here on are high frequency: 0.25 cycles per voxel and above
@@ -27,8 +27,8 @@ LEAST_PERIODS = 4  # that a region must hold along each axis to tell a grid from
 
 
 def radial_power(
-    image: Real[Array, "c *xyz"],
-    mask: Integer[Array, "*xyz"] | None = None,
+    image: Real[Array, " c *xyz"],
+    mask: Integer[Array, " *xyz"] | None = None,
     label: int | None = None,
     *,
     edges: Sequence[float] = EDGES,
@@ -50,7 +50,9 @@ def radial_power(
     return np.mean(rays, axis=0) if rays else np.full(len(edges) - 1, np.nan)
 
 
-def relative_power(synthetic: Float[Array, "m bands"], real: Float[Array, "n bands"]) -> Float[Array, " bands"]:
+def relative_power(
+    synthetic: Float[Array, "m bands"], real: Float[Array, "n bands"]
+) -> Float[Array, " bands"]:
     """Return the geometric mean of synthetic over that of real power, per band; cases with NaN are left out.
 
     1: as real; above 1: noise or specks; below 1: blurred. NaN where a set has no case.
@@ -63,7 +65,10 @@ def relative_power(synthetic: Float[Array, "m bands"], real: Float[Array, "n ban
 
 
 def grid_ratio(
-    images: Sequence[Real[Array, "c ..."]], period_voxels: int, masks: Masks | None = None, label: int | None = None
+    images: Sequence[Real[Array, "c ..."]],
+    period_voxels: int,
+    masks: Masks | None = None,
+    label: int | None = None,
 ) -> float:
     """Return how much stronger a set is at the frequencies of a grid of this period than beside them.
 
@@ -79,9 +84,9 @@ def grid_ratio(
 
 
 def grid_power(
-    image: Real[Array, "c *xyz"],
+    image: Real[Array, " c *xyz"],
     period_voxels: int,
-    mask: Integer[Array, "*xyz"] | None = None,
+    mask: Integer[Array, " *xyz"] | None = None,
     label: int | None = None,
 ) -> tuple[float, float]:
     """Return the mean power at the frequencies of a grid, and beside them; NaN where the region is too small.

@@ -22,10 +22,14 @@ GLCM_NAMES = (
     "cluster_tendency", "cluster_shade", "cluster_prominence", "sum_entropy", "difference_entropy",
 )  # fmt: skip
 NGTDM_NAMES = ("coarseness", "contrast", "busyness", "complexity", "strength")
-MAX_COARSENESS = 1.0  # of a region without any difference, where the formula divides by zero; IBSI leaves it open
+MAX_COARSENESS = (
+    1.0  # of a region without any difference, where the formula divides by zero; IBSI leaves it open
+)
 
 
-def cooccurrence(levels: Int[Array, "b *xyz"], region: Bool[Array, "*xyz"], bins: int) -> Float[Array, "b l l"]:
+def cooccurrence(
+    levels: Int[Array, " b *xyz"], region: Bool[Array, " *xyz"], bins: int
+) -> Float[Array, "b l l"]:
     """Return the symmetric co-occurrence matrices, of sum 1: 4 directions in 2D, 13 in 3D, merged.
 
     All pairs of all directions are counted into one matrix, which small regions need; all 0 where a region
@@ -75,7 +79,7 @@ def glcm(matrices: Float[Array, "b l l"]) -> Float[Array, "b 12"]:
     )
 
 
-def ngtdm(levels: Int[Array, "b *xyz"], region: Bool[Array, "*xyz"], bins: int) -> Float[Array, "b 5"]:
+def ngtdm(levels: Int[Array, " b *xyz"], region: Bool[Array, " *xyz"], bins: int) -> Float[Array, "b 5"]:
     """Return coarseness, contrast, busyness, complexity and strength (Amadasun and King 1989; IBSI 3.10)."""
     neighbours = _around(region[None].astype(float))[0]
     known = region & (neighbours > 0.5)
