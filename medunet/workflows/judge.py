@@ -58,7 +58,8 @@ def judge(
     twins = make_twins(generator, entries, **how)
     result: dict[str, Any] = {
         "run": str(run.path), "fold": generator.fold, "cases": len(twins.cases),
-        "cpu_seconds_each": round(twins.cpu_seconds, 4), "sampling": {**run.generator.sampling.model_dump(), **how},
+        "cpu_seconds_each": round(twins.cpu_seconds, 4),
+        "sampling": {**run.generator.sampling.model_dump(), **how},
         "versions": versions(),
     }  # fmt: skip
     features = None
@@ -94,8 +95,8 @@ def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
         if not known & held_out:
             return Segmenter.load(segmenter, folds=[own], backend="torch")
     raise ConfigError(
-        f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter that was "
-        f"trained on the same fold, such as: medunet train ... --fold {fold}"
+        f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter "
+        f"that was trained on the same fold, such as: medunet train ... --fold {fold}"
     )
 
 

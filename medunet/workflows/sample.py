@@ -78,7 +78,7 @@ def sample(
     fold: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Make `order.count` cases in `out`, or go on there; return {"set", "made", "count", "seconds_each", ...}.
+    """Make `order.count` cases in `out`, or go on there; return {"set", "made", "count", ...}.
 
     ConfigError: no such run or method, attributes outside the training hull (with the nearest valid ones), or
     `out` holds a set of other settings. DataError: the training data, whose masks are the start, are gone.
