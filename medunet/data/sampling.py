@@ -41,7 +41,7 @@ class PatchSource:
         default_factory=dict
     )
 
-    def patch(self, position: int) -> tuple[Tensor, Tensor]:
+    def patch(self, position: int) -> tuple[Tensor, ...]:
         """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64."""
         generator = np.random.default_rng((self.seed, position))
         image, mask, points = self._case(position)
@@ -64,11 +64,14 @@ class PatchSource:
         inner = tuple(slice(m, n - m) for m, n in zip(margin, outer, strict=True))
         return vary_intensity(image, variation).contiguous(), mask[inner].long().contiguous()
 
-    def _case(self, position: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]:
+    def case_index(self, position: int) -> int:
         """Return the case of a position: every case once per round, in an order drawn for the round."""
         turn, place = divmod(position, len(self.entries))
         order = np.random.default_rng((self.seed, 1, turn)).permutation(len(self.entries))
-        index = int(order[place])
+        return int(order[place])
+
+    def _case(self, position: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]:
+        index = self.case_index(position)
         found = self._open.get(index)
         if found is None:
             if len(self._open) >= MOST_OPEN:
@@ -129,13 +132,13 @@ class Batches:
     ranks: int = 1
     workers: int = 1
 
-    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches (images (B, C, *patch), masks (B, *patch)) from number `batch` on, for ever."""
+    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield batches (images (B, C, *patch), masks (B, *patch), ...) from number `batch` on, for ever."""
         if self.workers == 0:
             while True:
                 yield self._batch(batch)
                 batch += 1
-        ahead: list[Future[tuple[Tensor, Tensor]]] = []
+        ahead: list[Future[tuple[Tensor, ...]]] = []
         with ThreadPoolExecutor(
             self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
@@ -148,7 +151,7 @@ class Batches:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, batch: int) -> tuple[Tensor, ...]:
         first = (batch * self.ranks + self.rank) * self.batch_size
-        pairs = [self.source.patch(first + i) for i in range(self.batch_size)]
-        return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
+        patches = [self.source.patch(first + i) for i in range(self.batch_size)]
+        return tuple(torch.stack(parts) for parts in zip(*patches, strict=True))

@@ -18,7 +18,7 @@ from medunet.data.cache import Entry
 from medunet.data.sampling import Batches, PatchSource
 from medunet.engine.checkpoint import save_weights
 from medunet.engine.distributed import World
-from medunet.engine.loop import Outcome, Trainer
+from medunet.engine.loop import Loss, Outcome, Score, Trainer
 from medunet.engine.tracking import Tracker
 from medunet.io.write import write_atomic
 from medunet.tasks.segment import SegmentationLoss, ValidationScore, make_network, predict_outputs
@@ -48,16 +48,22 @@ class Fold:
         return [self.entries[case] for case in wanted if case in self.entries]
 
     @cached_property
+    def learners(self) -> list[Entry]:
+        """The cached training cases."""
+        held_out = set(self.run.folds.validation[self.number])
+        return [entry for case, entry in self.entries.items() if case not in held_out]
+
+    @cached_property
     def folder(self) -> Path:
         """The folder of the fold."""
         return self.run.fold(self.number)
 
     def train(self) -> dict[str, Any]:
         """Fit, keep the weights, score all held-out cases."""
-        recipe, plan, world = self.run.recipe, self.run.plan, self.world
-        torch.manual_seed(recipe.training.seed)
-        network = make_network(plan, recipe)
+        how, world = self.run.any_recipe.training, self.world
+        torch.manual_seed(how.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
+        network = self._network()
         with ExitStack() as stack:
             self.bar = (
                 stack.enter_context(progress(f"Training fold {self.number}", 100)) if world.leads else None
@@ -65,13 +71,13 @@ class Fold:
             log = stack.enter_context((self.folder / "metrics.jsonl").open("a", encoding="utf-8"))
             trainer = Trainer(
                 network,
-                SegmentationLoss(recipe),
+                self._loss(),
                 self._batches(network).starting_at,
-                recipe.training,
+                how,
                 world,
                 self.folder,
                 lambda step, share, numbers: self._report(log, step, share, numbers),
-                self._score(recipe.training.validate_cases),
+                self._score(how.validate_cases),
             )
             try:
                 outcome = trainer.fit()
@@ -86,11 +92,16 @@ class Fold:
             )
         return self._finish(trainer, outcome)
 
+    def _network(self) -> torch.nn.Module:
+        return make_network(self.run.plan, self.run.recipe)
+
+    def _loss(self) -> Loss:
+        return SegmentationLoss(self.run.recipe)
+
     def _batches(self, network: torch.nn.Module) -> Batches:
         recipe, plan = self.run.recipe, self.run.plan
-        held_out = {entry.case for entry in self.held_out}
         source = PatchSource(
-            [entry for case, entry in self.entries.items() if case not in held_out],
+            self.learners,
             network.snap(plan.patch_voxels),  # type: ignore[operator]
             plan.spacing_mm,
             recipe.augmentation,
@@ -99,21 +110,25 @@ class Fold:
             network.margin,  # type: ignore[arg-type]
             self.run.card.mirror_pairs,
         )
-        workers = recipe.training.workers
+        return self._stream(source)
+
+    def _stream(self, source: PatchSource) -> Batches:
+        workers = self.run.any_recipe.training.workers
         if workers is None:
             workers = 1 if self.world.device.type == "cpu" else GPU_WORKERS
-        return Batches(source, plan.batch_size, self.world.rank, self.world.size, workers)
+        return Batches(source, self.run.plan.batch_size, self.world.rank, self.world.size, workers)
 
-    def _score(self, cases: int | None) -> ValidationScore | None:
-        chosen = (
-            self.held_out
-            if cases is None
-            else self.held_out[:: max(1, -(-len(self.held_out) // max(1, cases)))]
-        )
-        if cases == 0 or not chosen:
+    def _score(self, cases: int | None) -> Score | None:
+        if not (chosen := self._watched(cases)):
             return None
         recipe = self.run.recipe
         return ValidationScore(chosen, self.run.plan, recipe, self.run.card.label_names, self.world.device)
+
+    def _watched(self, cases: int | None) -> list[Entry]:
+        """Return so many held-out cases, evenly drawn; all for None."""
+        if cases is None or cases == 0:
+            return [] if cases == 0 else self.held_out
+        return self.held_out[:: max(1, -(-len(self.held_out) // cases))]
 
     def _report(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
         if not self.world.leads:
@@ -137,19 +152,24 @@ class Fold:
             "final": None,
         }
         if self.world.leads:
-            network = make_network(self.run.plan, self.run.recipe)
+            network = self._network()
             network.load_state_dict(outcome.weights)
             if score := self._score(None):
                 facts["final"] = score(network.to(self.world.device).eval())
                 facts["best"] = outcome.state.best or facts["final"]["score"]
             with write_atomic(self.folder / "fold.json") as temporary:
                 temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-            save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
+            weights = self._plain(network, outcome.weights)
+            save_weights(self.folder / "weights.safetensors", weights, {"made_by": "medunet"})
             trainer.checkpoints.clear()
             self._track_results(network, facts)
             self._close("FINISHED")
         self.world.wait()
         return result(self.run, self.number, facts, self.failed)
+
+    def _plain(self, network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Return the weights as they are kept."""
+        return weights
 
     def _track_results(self, network: torch.nn.Module, facts: dict[str, Any]) -> None:
         if self.tracker is None:
@@ -192,7 +212,10 @@ def _rounded(numbers: dict[str, float]) -> dict[str, float]:
 
 def _show(bar: Bar, step: int, share: float, numbers: dict[str, float]) -> None:
     if "validation_score" in numbers:
-        say(f"step {step}: held-out Dice {numbers['validation_score']:.3f}")
+        if "validation_error" in numbers:
+            say(f"step {step}: held-out denoising error {numbers['validation_error']:.4f}")
+        else:
+            say(f"step {step}: held-out Dice {numbers['validation_score']:.3f}")
         return
     wait = 100 * numbers.get("wait_share", 0.0)
     speed = numbers.get("steps_per_second", 0.0)
