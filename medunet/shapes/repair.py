@@ -87,7 +87,9 @@ def _range(name: str, values: Sequence[float], wider: float) -> Range:
     if name == "largest_share":
         return low * (1 - wider) if low < 1 else 1.0, 1.0
     room = wider * (high - low)
-    return (floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))), ceil(high + room)
+    return (floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))), ceil(
+        high + room
+    )
 
 
 def repaired(mask: Mask, rules: Rules) -> Mask:
@@ -143,7 +145,9 @@ def problems(mask: Mask, rules: Rules, spacing_mm: Sequence[float]) -> list[str]
             continue
         faults += [f"label {number}: {text}" for text in _outside(found, rules.labels[number].ranges)]
     pairs = touching(mask)
-    faults += [f"labels {a} and {b} touch, in no training mask they do" for a, b in sorted(pairs - rules.touch)]
+    faults += [
+        f"labels {a} and {b} touch, in no training mask they do" for a, b in sorted(pairs - rules.touch)
+    ]
     apart = sorted(pair for pair in rules.always_touch - pairs if set(pair) <= facts.keys())
     return faults + [f"labels {a} and {b} do not touch, in every training mask they do" for a, b in apart]
 

@@ -33,9 +33,7 @@ def draw(options: Options, family: Family, generator: np.random.Generator) -> Ne
     return NewMask(mask, (family.sources[index].identity,), facts | {"first_voxel": list(window)})
 
 
-def moved(
-    mask: Mask, first: tuple[int, ...], coordinates: NDArray[np.float64], smooth_voxels: float
-) -> Mask:
+def moved(mask: Mask, first: tuple[int, ...], coordinates: NDArray[np.float64], smooth_voxels: float) -> Mask:
     """Return the labels found at places (d, *size), in voxels from `first` of the mask.
 
     Every label is moved as a smooth share of a voxel and the largest share wins, so that borders stay smooth.
