@@ -6,6 +6,7 @@ Masks are those of held-out cases, so every synthetic scan has a real twin that 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
     for name, line in result["adherence"].items():
         if isinstance(line, dict) and line["ratio"] is not None:
             say(
-                f"{name}: Dice {line['synthetic_dice']:.3f} on synthetic scans, {line['real_dice']:.3f} on the "
-                f"real ones: {100 * line['ratio']:.1f} % of the ceiling"
+                f"{name}: Dice {line['synthetic_dice']:.3f} on synthetic scans, {line['real_dice']:.3f} on "
+                f"the real ones: {100 * line['ratio']:.1f} % of the ceiling"
             )
     say(f"{result['cpu_seconds_each']:.3f} CPU-seconds a scan. Report: {folder / 'report.html'}")
