@@ -23,8 +23,7 @@ from medunet.data.conditioned import signed_distances
 from medunet.data.sampling import cut
 from medunet.diffusion import Objective, objective
 from medunet.errors import DataError
-from medunet.models import denoisers
-from medunet.models.presets import preset
+from medunet.models import denoisers, presets
 
 LEARNT = "learnt.json"
 TIMES = (0.3, 0.5, 0.7)  # where the error is watched: in the middle most is learnt
@@ -34,7 +33,7 @@ def network_choice(recipe: GeneratorRecipe) -> NetworkChoice:
     """Return the network that a recipe names, or that of its preset."""
     if recipe.network is not None:
         return recipe.network
-    known = preset(recipe.preset)
+    known = presets.named(recipe.preset)
     return NetworkChoice(name=known.network, options=dict(known.options))
 
 
