@@ -14,6 +14,7 @@ Modality = Literal["CT", "MR", "PET", "US", "XR", "fundus", "microscopy", "EM"]
 Layout = Literal["msd", "nnunet", "bids", "folders", "dicom"]
 
 LARGEST_LABEL = 254  # masks are kept as uint8
+IGNORED = 255  # in a preprocessed mask: a voxel that nothing is learnt from
 
 
 def plain(name: str) -> str:

@@ -67,7 +67,7 @@ def test_threads_restarts_and_ranks_do_not_change_the_stream(entries: list[Entry
 def test_every_case_comes_once_per_round(entries: list[Entry]):
     stream = source(entries)
     for turn in (0, 5):
-        seen = [int(stream._case(4 * turn + i)[0][0, 0, 0, 0] * 1000) for i in range(4)]
+        seen = [int(stream._case(4 * turn + i, 0.0)[0][0, 0, 0, 0] * 1000) for i in range(4)]
         assert len(set(seen)) == 4
 
 
