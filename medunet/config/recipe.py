@@ -118,6 +118,7 @@ class Inference(Record):
 class Recipe(Record):
     """One run: everything that decides its result, besides the data."""
 
+    task: Literal["segment"] = "segment"
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     card: str  # name of a card, or the path of one
     folds: int = Field(5, ge=2)
