@@ -83,9 +83,9 @@ class Training(Record):
     workers: int | None = Field(None, ge=0)  # threads that prepare patches; default: 1 on CPU, 8 with a GPU
     threads: int | None = Field(None, ge=1)  # CPU threads of torch; default: the cores of this machine
     seed: int = Field(0, ge=0)
-    patients: int | None = Field(
-        None, ge=1, exclude_if=_unset
-    )  # of the fold that are learnt from; default: all
+    # Folds, and which patients are learnt from, follow from it: equal for trainings that are to be compared.
+    split_seed: int | None = Field(None, ge=0, exclude_if=_unset)  # default: seed
+    patients: int | None = Field(None, ge=1, exclude_if=_unset)  # that are learnt from; default: all of a fold
 
     @field_validator("budget")
     @classmethod
@@ -129,4 +129,3 @@ class Recipe(Record):
     training: Training = Training()
     inference: Inference = Inference()
     synthetic: SyntheticChoice | None = Field(None, exclude_if=_unset)
-    split_seed: int | None = Field(None, ge=0, exclude_if=_unset)  # of folds; default: training.seed

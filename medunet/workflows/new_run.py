@@ -58,10 +58,11 @@ def _folds(
     recipe: Recipe, patients: dict[str, str], strata: dict[str, str], content: dict[str, str]
 ) -> Folds:
     """Return who is held out and, where the recipe asks for fewer patients, who is left out."""
-    seed = recipe.training.seed if recipe.split_seed is None else recipe.split_seed
+    how = recipe.training
+    seed = how.seed if how.split_seed is None else how.split_seed
     validation = folds_of(patients, strata, recipe.folds, seed)
     left_out: list[tuple[str, ...]] = []
-    if (wanted := recipe.training.patients) is not None:
+    if (wanted := how.patients) is not None:
         training = [{c: who for c, who in patients.items() if c not in held_out} for held_out in validation]
         left_out = [beyond(part, wanted, seed) for part in training]
     return Folds(
