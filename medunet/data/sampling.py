@@ -48,7 +48,7 @@ class PatchSource:
     synthetic: Sequence[Entry] = ()
     _open: dict[Path, Arrays] = field(default_factory=dict)
 
-    def patch(self, position: int, share: float = 0.0) -> tuple[Tensor, Tensor]:
+    def patch(self, position: int, share: float = 0.0) -> tuple[Tensor, ...]:
         """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64.
 
         share: of patches that are synthetic, 0 to 0.5.
@@ -74,10 +74,17 @@ class PatchSource:
         inner = tuple(slice(m, n - m) for m, n in zip(margin, outer, strict=True))
         return vary_intensity(image, variation).contiguous(), mask[inner].long().contiguous()
 
+    def case_index(self, position: int, *, synthetic: bool = False) -> int:
+        """Return the case of a position: every case once per round, in an order drawn for the round."""
+        count = len(self.synthetic if synthetic else self.entries)
+        turn, place = divmod(position, count)
+        order = np.random.default_rng((self.seed, 3 if synthetic else 1, turn)).permutation(count)
+        return int(order[place])
+
     def is_synthetic(self, position: int, share: float) -> bool:
         """Say whether a patch is synthetic. Of two neighbours at most one is, so of a batch at most half.
 
-        (Of an odd number of patches half, rounded up.)
+        (Of a batch of an odd size half, rounded up.)
         """
         if not self.synthetic or share <= 0:
             return False
@@ -86,12 +93,10 @@ class PatchSource:
         return bool(drawn < share) if place == 0 else bool(share <= drawn < 2 * share)
 
     def _case(self, position: int, share: float) -> Arrays:
-        """Return the case of a position: every case once per round, in an order drawn for the round."""
         synthetic = self.is_synthetic(position, share)
-        entries = self.synthetic if synthetic else self.entries
-        turn, place = divmod(position, len(entries))
-        order = np.random.default_rng((self.seed, 3 if synthetic else 1, turn)).permutation(len(entries))
-        entry = entries[int(order[place])]
+        entry = (self.synthetic if synthetic else self.entries)[
+            self.case_index(position, synthetic=synthetic)
+        ]
         found = self._open.get(entry.folder)
         if found is None:
             if len(self._open) >= MOST_OPEN:
@@ -152,13 +157,13 @@ class Batches:
     workers: int = 1
     share: Callable[[int], float] = _none  # batch number -> share of synthetic patches
 
-    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches (images (B, C, *patch), masks (B, *patch)) from number `batch` on, for ever."""
+    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield batches (images (B, C, *patch), masks (B, *patch), ...) from number `batch` on, for ever."""
         if self.workers == 0:
             while True:
                 yield self._batch(batch)
                 batch += 1
-        ahead: list[Future[tuple[Tensor, Tensor]]] = []
+        ahead: list[Future[tuple[Tensor, ...]]] = []
         with ThreadPoolExecutor(
             self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
@@ -171,8 +176,8 @@ class Batches:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, batch: int) -> tuple[Tensor, ...]:
         first = (batch * self.ranks + self.rank) * self.batch_size
         share = self.share(batch)
-        pairs = [self.source.patch(first + i, share) for i in range(self.batch_size)]
-        return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
+        patches = [self.source.patch(first + i, share) for i in range(self.batch_size)]
+        return tuple(torch.stack(parts) for parts in zip(*patches, strict=True))

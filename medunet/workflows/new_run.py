@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.load import write_yaml
 from medunet.config.recipe import Recipe
 from medunet.config.run import Folds, RunFolder
@@ -19,14 +20,14 @@ from medunet.workflows.prepare import Survey, plan_for
 from medunet.workflows.progress import say
 
 
-def run_path(workspace: Path, name: str | None, recipe: Recipe, found: Survey) -> Path:
+def run_path(workspace: Path, name: str | None, recipe: Recipe | GeneratorRecipe, found: Survey) -> Path:
     """Return where a run lies: named by what decides its result, so that the same command finds it."""
     what = [recipe.model_dump_json(), found.card.model_dump_json(), found.data_hash]
     short = hashlib.sha256("|".join(what).encode()).hexdigest()[:8]
     return workspace / "runs" / (name or f"{recipe.name}-{short}")
 
 
-def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
+def create(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey, device: Device) -> None:
     """Write config, card, plan, ranges and folds, unless the run is there; with run.json it is complete."""
     if (path / "run.json").is_file():
         return
@@ -55,7 +56,10 @@ def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
 
 
 def _folds(
-    recipe: Recipe, patients: dict[str, str], strata: dict[str, str], content: dict[str, str]
+    recipe: Recipe | GeneratorRecipe,
+    patients: dict[str, str],
+    strata: dict[str, str],
+    content: dict[str, str],
 ) -> Folds:
     """Return who is held out and, where the recipe asks for fewer patients, who is left out."""
     how = recipe.training
@@ -70,11 +74,11 @@ def _folds(
     )
 
 
-def reopen(path: Path, recipe: Recipe, found: Survey) -> RunFolder:
+def reopen(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey) -> RunFolder:
     """Return the run at `path`; ConfigError if it was made with another recipe, card or data."""
     run = RunFolder.open(path)
     mine = (recipe.model_dump_json(), found.card.model_dump_json(), found.data_hash)
-    if (run.recipe.model_dump_json(), run.card.model_dump_json(), run.origin["data_hash"]) != mine:
+    if (run.any_recipe.model_dump_json(), run.card.model_dump_json(), run.origin["data_hash"]) != mine:
         raise ConfigError(
             f"{path}: was made with another recipe, card or data. Give another --name, or the same options."
         )

@@ -19,6 +19,7 @@ from medunet.config.samples import Manifest
 from medunet.data.cache import Entry, cached
 from medunet.data.content import content_of, image_part
 from medunet.data.parallel import each, workers_for
+from medunet.engine.tracking import Tracker
 from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.gate.record import Admitted, admission_key, file_sha256, read_admitted, read_card, read_manifest
 from medunet.io.read import read_header
@@ -38,9 +39,15 @@ class Synthetic:
     facts: dict[str, Any]  # for synthetic.json and fold.json
 
     @property
-    def tags(self) -> dict[str, Any]:
-        """The lineage for MLflow: set, generator and how much of it; no case names."""
-        return {f"synthetic.{key}": value for key, value in self.facts.items() if key != "cases"}
+    def known(self) -> dict[str, Any]:
+        """The lineage without the cases: set, generator, and how much was used."""
+        return {key: value for key, value in self.facts.items() if key != "cases"}
+
+    def track(self, tracker: Tracker) -> None:
+        """Write the lineage both ways: into this MLflow run, and into that of the generator."""
+        tracker.tags({f"synthetic.{key}": value for key, value in self.known.items()})
+        if generator := self.facts["generator_run"]:
+            tracker.tag_other(generator, "used_by")
 
 
 def synthetic_cases(run: RunFolder, fold: int, workspace: Path) -> Synthetic | None:
@@ -95,8 +102,12 @@ def check_fold_safe(
     mine = set(folds.training(fold))
     other = {case: patient for case, patient in folds.patients.items() if case not in mine}
     images = {image_part(folds.content[case]): case for case in other}
+    for case in mine:  # a twin of a training image is never scored
+        images.pop(image_part(folds.content[case]), None)
     patients = {_hashed(patient, manifest.salt): case for case, patient in other.items()}
-    known = {case for one in manifest.trained_on for case in (patients.get(one.patient), images.get(one.image))}
+    known = {
+        case for one in manifest.trained_on for case in (patients.get(one.patient), images.get(one.image))
+    }
     if guilty := sorted(known - {None}, key=str):
         raise DataError(
             f"{place}: its generator was trained on {_some(guilty)}, which fold {fold} holds out or leaves "
