@@ -121,7 +121,9 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest: float) -> tuple[float, ...]:
+def label_weights(
+    prints: Sequence[Fingerprint], labels: Sequence[int], largest: float
+) -> tuple[float, ...]:
     """Return the weight of background and each label: sqrt(median frequency / its own), 1 to `largest`.
 
     A small lesion counts for little in a mean over voxels, though it is what the scan is made for.

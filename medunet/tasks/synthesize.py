@@ -147,14 +147,10 @@ class DenoisingError:
         generator = torch.Generator().manual_seed(number)
         noise = torch.randn(image.shape, generator=generator)
         aim = make_objective(self.recipe)
-        corrupted = aim.corrupt_at(
-            image.to(self.device), noise.to(self.device), torch.tensor([t]).to(self.device)
-        )
+        corrupted = aim.corrupt_at(image.to(self.device), noise.to(self.device), torch.tensor([t]).to(self.device))
         labels = 0 if self.recipe.makes == "masks" else self.plan.outputs - 1
         codes = torch.from_numpy(self.codes[number : number + 1]).to(self.device)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"):
             output = network(corrupted.z, corrupted.time, told(mask.to(self.device), labels), codes)
         return float(nn.functional.mse_loss(output.float(), corrupted.target))
 

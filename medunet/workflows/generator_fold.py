@@ -54,13 +54,7 @@ class GeneratorFold(Fold):
     def _learn(self) -> Learnt:
         found, how = self.found, self.run.generator.conditioning
         known = learn(
-            self.learners,
-            found.cases,
-            found.fingerprints,
-            found.card,
-            self.run.plan,
-            found.data,
-            how.largest_weight,
+            self.learners, found.cases, found.fingerprints, found.card, self.run.plan, found.data, how.largest_weight
         )
         base = self._base
         return known if base is None else known.model_copy(update=_as_base_knows(known, base.learnt))

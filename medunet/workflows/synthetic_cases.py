@@ -117,20 +117,20 @@ def check_fold_safe(
         kin = {*one.sample.parents, image_part(content_of(one.case))} & set(images)
         if kin:
             raise DataError(
-                f"{place}: the case {one.case.id} is made from {_some(sorted(images[k] for k in kin))}, which "
-                f"fold {fold} holds out or leaves out. Make the set anew from this fold's training cases."
+                f"{place}: the case {one.case.id} is made from {_some(sorted(images[k] for k in kin))}, "
+                f"which fold {fold} holds out or leaves out. Make the set anew from this fold's training cases."
             )
 
 
 def choose(
     admitted: Sequence[Admitted], choice: SyntheticChoice, real: int, seed: int
 ) -> tuple[Admitted, ...]:
-    """Return `ratio` cases per real one, in a drawn order in which a smaller ratio is part of a larger one."""
+    """Return `ratio` cases per real one, drawn so that those of a smaller ratio are among them."""
     wanted = max(1, round(choice.ratio * real))
     if len(admitted) < wanted:
         say(
-            f"synthetic: {len(admitted)} cases are admitted, {wanted} are wanted ({choice.ratio:g} for each of "
-            f"{real} real ones); all are used, which is {len(admitted) / real:.2g} for each."
+            f"synthetic: {len(admitted)} cases are admitted, {wanted} are wanted ({choice.ratio:g} for each "
+            f"of {real} real ones); all are used, which is {len(admitted) / real:.2g} for each."
         )
     ordered = sorted(admitted, key=lambda one: one.case.id)
     order = np.random.default_rng((seed, 4)).permutation(len(ordered))
