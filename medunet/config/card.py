@@ -152,7 +152,9 @@ class Card(Record):
     mask: MaskRule = MaskRule()
     patient: str = "(.+)"  # regular expression on the case id; its first group is the patient
     pixel_mm: float | None = Field(None, gt=0)  # edge of a pixel where the files do not say
-    attributes: str | None = None  # a CSV or TSV below the data folder: case or patient, then what is known of it
+    attributes: str | None = (
+        None  # a CSV or TSV below the data folder: case or patient, then what is known of it
+    )
     tolerance_mm: float = Field(1.0, gt=0)  # surface distance that counts as agreement (NSD)
     expect: Expect = Expect()
     series: tuple[SeriesRule, ...] = ()  # of a study, one per channel; see medunet.studies.choose

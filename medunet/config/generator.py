@@ -24,11 +24,13 @@ class Conditioning(Record):
     drop_label: float = Field(0.1, ge=0, le=1)  # each label by itself: masks may be partial
     drop_attribute: float = Field(0.1, ge=0, le=1)  # each attribute by itself
     drop_all: float = Field(0.1, ge=0, le=1)  # all attributes: what guidance steers away from
-    largest_weight: float = Field(8.0, ge=1)  # of a rare label's voxels in the loss (1: all voxels count alike)
+    largest_weight: float = Field(
+        8.0, ge=1
+    )  # of a rare label's voxels in the loss (1: all voxels count alike)
 
 
 class LoraChoice(Record):
-    """Train a few weights on top of a trained generator: a new scanner from a few scans (arXiv 2106.09685)."""
+    """Train a few weights on top of a trained generator: for another scanner (arXiv 2106.09685)."""
 
     run: str  # the trained generator, or one of its fold_K folders
     rank: int = Field(8, ge=1)
@@ -69,7 +71,9 @@ class Sampling(Record):
 
     sampler: str = "euler"
     steps: int = Field(10, ge=1)
-    guidance: float = Field(1.0, ge=0)  # 1: the condition as it is; above, attributes are followed more strictly
+    guidance: float = Field(
+        1.0, ge=0
+    )  # 1: the condition as it is; above, attributes are followed more strictly
     batch_size: int | None = Field(None, ge=1)  # default: 32 in 2D, 4 in 3D
     masks: Masks = Masks()
 

@@ -22,7 +22,9 @@ def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
     """Return a segmentation recipe from a file or a shipped name, with `key=value` settings applied."""
     found = load_any_recipe(place, settings)
     if isinstance(found, GeneratorRecipe):
-        raise ConfigError(f"{place}: makes synthetic scans (`task: synthesize`); expected a segmentation recipe.")
+        raise ConfigError(
+            f"{place}: makes synthetic scans (`task: synthesize`); expected a segmentation recipe."
+        )
     return found
 
 

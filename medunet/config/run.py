@@ -64,6 +64,11 @@ class RunFolder:
         """The resolved recipe, of a segmenter or a generator."""
         return as_recipe(read_yaml(self.path / "config.yaml"), where=str(self.path / "config.yaml"))
 
+    @property
+    def makes_scans(self) -> bool:
+        """Whether the run is a generator."""
+        return isinstance(self.any_recipe, GeneratorRecipe)
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe of a segmenter; ConfigError if the run is a generator."""

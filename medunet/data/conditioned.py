@@ -35,9 +35,9 @@ class ConditionedSource(PatchSource):
 
 
 def signed_distances(mask: NDArray[Any], labels: int) -> Tensor:
-    """Return (labels, *S): the distance to each label's border, positive inside, 1 at `SDF_VOXELS`, cut there.
+    """Return (labels, *S): distances to each label's border, positive inside, from -1 to 1.
 
-    A label that is absent is -1 everywhere.
+    1 is a distance of `SDF_VOXELS` and more. A label that is absent is -1 everywhere.
     """
     out = np.full((labels, *mask.shape), -1.0, np.float32)
     for label in np.unique(mask[mask > 0]):

@@ -67,14 +67,21 @@ def codes_of(learnt: Learnt, cases: Sequence[str]) -> NDArray[np.float32]:
 
 def known_of(entry: Entry, case: Case, found: Fingerprint, table: Mapping[str, Known]) -> Known:
     """Return everything that is known of a case by name."""
-    facts: Known = {"kind": found.kind}
-    image, mask = np.asarray(entry.image, np.float32).mean(0), np.asarray(entry.mask)
-    if mask.any() and not mask.all():
-        facts["labels_are"] = "bright" if image[mask > 0].mean() > image[mask == 0].mean() else "dark"
+    facts = image_facts(entry)
     facts |= {f"spacing_{axis}_mm": edge for axis, edge in zip("xyz", found.spacing_mm, strict=False)}
     if case.images[0].is_dir():
         facts |= acquisition_of(case.images[0])
     return facts | table.get(case.patient, {}) | table.get(case.id, {})
+
+
+def image_facts(entry: Entry) -> Known:
+    """Return what an image itself says: grey or colour, and labels brighter or darker than the rest."""
+    image, mask = np.asarray(entry.image, np.float32), np.asarray(entry.mask)
+    facts: Known = {"kind": "colour" if (image != image[:1]).any() else "grey"}
+    if mask.any() and not mask.all():
+        grey = image.mean(0)
+        facts["labels_are"] = "bright" if grey[mask > 0].mean() > grey[mask == 0].mean() else "dark"
+    return facts
 
 
 def attributes_of(known: Sequence[Known]) -> tuple[Attribute, ...]:
@@ -102,7 +109,7 @@ def read_table(path: Path) -> dict[str, Known]:
             rows = list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
-            f"{path}: the card's `attributes` cannot be read ({error}). Expected a CSV or TSV with one line a "
+            f"{path}: the card's `attributes` cannot be read ({error}). Expected a CSV or TSV, one line a "
             "case or patient; put it there, or take the key out of the card."
         ) from None
     if not rows:
@@ -121,9 +128,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def label_weights(
-    prints: Sequence[Fingerprint], labels: Sequence[int], largest: float
-) -> tuple[float, ...]:
+def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest: float) -> tuple[float, ...]:
     """Return the weight of background and each label: sqrt(median frequency / its own), 1 to `largest`.
 
     A small lesion counts for little in a mean over voxels, though it is what the scan is made for.

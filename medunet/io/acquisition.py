@@ -33,13 +33,10 @@ def acquisition_of(folder: Path) -> dict[str, str | float]:
         header: Any = read_header(files[0], TAGS)[0]
     except PARSE_ERRORS as error:
         raise DataError(f"{files[0]}: the DICOM header is damaged ({type(error).__name__})") from error
-    found: dict[str, str | float] = {}
-    for name, keyword in WORDS.items():
-        if text := str(header.get(keyword) or "").strip():
-            found[name] = text
-    for name, keyword in NUMBERS.items():
-        if (number := header.get(keyword)) is not None:
-            found[name] = float(number)
+    words = {name: str(header.get(keyword) or "").strip() for name, keyword in WORDS.items()}
+    numbers = {name: header.get(keyword) for name, keyword in NUMBERS.items()}
+    found: dict[str, str | float] = {name: text for name, text in words.items() if text}
+    found |= {name: float(number) for name, number in numbers.items() if number is not None}
     if (agent := header.get("ContrastBolusAgent")) is not None:
         found["contrast"] = "given" if contrast_given(agent) else "none"
     if years := re.fullmatch(r"(\d{3})Y", str(header.get("PatientAge") or "")):

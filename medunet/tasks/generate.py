@@ -87,7 +87,10 @@ class Generator:
         recipe = self.run.generator
         how: Wishes = {**_wishes(recipe), **wishes}
         noise = torch.stack(
-            [torch.randn(channels, *mask.shape[2:], generator=torch.Generator().manual_seed(s)) for s in seeds]
+            [
+                torch.randn(channels, *mask.shape[2:], generator=torch.Generator().manual_seed(s))
+                for s in seeds
+            ]
         )
         mask, known = mask.to(self.device), torch.from_numpy(codes).to(self.device)
 

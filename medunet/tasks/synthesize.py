@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -59,7 +58,7 @@ def make_objective(recipe: GeneratorRecipe) -> Objective:
 
 
 def told(masks: Tensor, labels: int) -> Tensor:
-    """Return masks (N, *S) of 0..labels as the network is told them: (N, labels, *S), 1 inside, -1 outside."""
+    """Return masks (N, *S) of 0..labels as the network sees them: (N, labels, *S), 1 inside, -1 outside."""
     each = torch.arange(1, labels + 1, device=masks.device).view(1, labels, *(1,) * (masks.ndim - 1))
     return torch.where(masks[:, None] == each, 1.0, -1.0)
 
@@ -147,10 +146,14 @@ class DenoisingError:
         generator = torch.Generator().manual_seed(number)
         noise = torch.randn(image.shape, generator=generator)
         aim = make_objective(self.recipe)
-        corrupted = aim.corrupt_at(image.to(self.device), noise.to(self.device), torch.tensor([t]).to(self.device))
+        corrupted = aim.corrupt_at(
+            image.to(self.device), noise.to(self.device), torch.tensor([t]).to(self.device)
+        )
         labels = 0 if self.recipe.makes == "masks" else self.plan.outputs - 1
         codes = torch.from_numpy(self.codes[number : number + 1]).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"):
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"
+        ):
             output = network(corrupted.z, corrupted.time, told(mask.to(self.device), labels), codes)
         return float(nn.functional.mse_loss(output.float(), corrupted.target))
 
@@ -166,8 +169,8 @@ def middle(entry: Entry, patch_voxels: Sequence[int]) -> tuple[Tensor, Tensor]:
     return image[None], mask.long()[None]
 
 
-def from_distances(distances: Float[Tensor, "n k *s"]) -> UInt8[np.ndarray, "n *s"]:
-    """Return masks (N, *S): the label whose distance is largest, background where none is positive."""
+def from_distances(distances: Tensor) -> NDArray[np.uint8]:
+    """Return masks (N, *S) of distances (N, K, *S): the largest wins, background where none is positive."""
     best, label = distances.max(1)
     return np.asarray(torch.where(best > 0, label + 1, 0).to(torch.uint8).cpu().numpy())
 

@@ -29,8 +29,9 @@ from medunet.tasks.synthesize import (
     read_learnt,
 )
 from medunet.workflows.fold import Fold
+from medunet.workflows.generator_report import twin_sheet
 from medunet.workflows.prepare import Survey
-from medunet.workflows.sheet import sheet_of
+from medunet.workflows.twins import make_twins
 
 SHEET_CASES = 8  # held-out cases whose masks are given a synthetic image beside the real one
 
@@ -54,7 +55,13 @@ class GeneratorFold(Fold):
     def _learn(self) -> Learnt:
         found, how = self.found, self.run.generator.conditioning
         known = learn(
-            self.learners, found.cases, found.fingerprints, found.card, self.run.plan, found.data, how.largest_weight
+            self.learners,
+            found.cases,
+            found.fingerprints,
+            found.card,
+            self.run.plan,
+            found.data,
+            how.largest_weight,
         )
         base = self._base
         return known if base is None else known.model_copy(update=_as_base_knows(known, base.learnt))
@@ -118,7 +125,10 @@ class GeneratorFold(Fold):
             self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
         if self.run.generator.makes == "images" and self.held_out:
             made = Generator(self.run, self.number, network, self.learnt, self.world.device)
-            self.tracker.picture("samples/held_out.png", sheet_of(made, self.held_out[:SHEET_CASES]))
+            twins = make_twins(made, self.held_out[:SHEET_CASES])
+            self.tracker.picture(
+                "samples/held_out.png", twin_sheet(twins, range(len(twins.cases)), self.run.plan.spacing_mm)
+            )
         self.tracker.file(self.folder / "fold.json")
         self.tracker.file(self.folder / "metrics.jsonl")
 

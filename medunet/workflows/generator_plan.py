@@ -9,7 +9,7 @@ from medunet.models.presets import preset
 
 
 def generator_plan(plan: Plan, recipe: GeneratorRecipe) -> Plan:
-    """Return a planner's plan with the size of what is generated; ConfigError if preset and data do not fit."""
+    """Return a planner's plan with the size of what is made; ConfigError if preset and data do not fit."""
     known = preset(recipe.preset)
     size = recipe.size_voxels or known.size_voxels
     if len(size) != plan.dims:

@@ -89,7 +89,8 @@ def fill_cache(found: Survey, plan: Plan, cache: Path) -> dict[str, Entry]:
 
 
 def prepare(
-    recipe: Recipe | GeneratorRecipe, card: Card, data: Path, workspace: Path, device: Device) -> dict[str, Any]:
+    recipe: Recipe | GeneratorRecipe, card: Card, data: Path, workspace: Path, device: Device
+) -> dict[str, Any]:
     """Survey, plan and cache a data set; return what was decided, for `--json`."""
     cache = workspace / "cache"
     found = survey(card, data, cache)
