@@ -37,7 +37,7 @@ def small(folder: Path, **changes: object) -> Recipe:
     """A 2D recipe that learns from the set in `folder`."""
     training = changes.pop("training", {})
     return recipe(
-        network={"options": {"features": [4, 8]}},
+        network={"options": {"features": [4, 8, 8]}},
         planning={"batch_size": 2, "patch_voxels": (16, 16)},
         training={"validate_cases": 0} | training,  # type: ignore[operator]
         synthetic={"set": str(folder), "ratio": 1} | changes,
@@ -137,7 +137,9 @@ def test_other_labels_are_refused(tmp_path: Path, admitted: Path):
 
 @pytest.mark.parametrize("whom", ["patient", "image", "parent"])
 @pytest.mark.parametrize("part", ["held out", "left out"])
-def test_a_set_that_knows_a_case_the_fold_does_not_learn_from_is_refused(tmp_path: Path, whom: str, part: str):
+def test_a_set_that_knows_a_case_the_fold_does_not_learn_from_is_refused(
+    tmp_path: Path, whom: str, part: str
+):
     folder = synthetic_set(tmp_path / "set", 2)
     run = run_of(tmp_path, small(folder, training={"patients": 2}))
     foreign = (run.folds.validation if part == "held out" else run.folds.left_out)[0][0]
@@ -158,11 +160,19 @@ def test_a_set_that_knows_a_case_the_fold_does_not_learn_from_is_refused(tmp_pat
             (run.fold(0) / "synthetic.json").unlink()
 
 
+def test_a_set_that_holds_a_copy_of_a_held_out_scan_is_refused(tmp_path: Path):
+    folder = synthetic_set(tmp_path / "set", 6, seed=0)  # the very images of `msd_folder`
+    admit_all(folder, admission_key(tmp_path))
+    run = run_of(tmp_path, small(folder))
+    with pytest.raises(DataError, match=f"is made from {run.folds.validation[0][0]}"):
+        synthetic_cases(run, 0, tmp_path)
+
+
 def test_a_training_goes_on_with_the_set_it_was_begun_with(tmp_path: Path, admitted: Path):
     run = run_of(tmp_path, small(admitted))
     assert synthetic_cases(run, 0, tmp_path)
     admitted.rename(tmp_path / "before")
-    synthetic_set(admitted, 4, seed=5)
+    synthetic_set(admitted, 4, seed=2000)
     admit_all(admitted, admission_key(tmp_path))
     with pytest.raises(ConfigError, match="begun with another synthetic set"):
         synthetic_cases(run, 0, tmp_path)
@@ -198,7 +208,9 @@ def resign(folder: Path, key: bytes) -> None:
         write_record(folder, place.name, sign(changed, key))
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, admitted: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stopped_training_goes_on_bit_for_bit(
+    tmp_path: Path, admitted: Path, monkeypatch: pytest.MonkeyPatch
+):
     data = msd_folder(tmp_path / "data", 4, dims=2)
     step, weights = Trainer._step, {}
 
