@@ -77,7 +77,7 @@ def test_what_could_not_be_used_is_told_and_pictures_name_no_case(
 
 
 @pytest.mark.parametrize(
-    ("clock", "steps"), [(Clock(None, 10), 8), (Clock(60.0, None, 30.0), 99), (Clock(60.0, None, 50.0), 0)]
+    ("clock", "steps"), [(Clock(None, 10), 8), (Clock(6e4, None, 3e4), 99), (Clock(6e4, None, 5e4), 0)]
 )
 def test_the_last_part_of_the_budget_is_learnt_from_real_cases(clock: Clock, steps: int):
     """In steps: exactly the last fifth. In time: by the clock, whatever the batch."""
