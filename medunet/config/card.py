@@ -13,6 +13,7 @@ from medunet.config.base import Record
 Modality = Literal["CT", "MR", "PET", "US", "XR", "fundus", "microscopy", "EM"]
 Layout = Literal["msd", "nnunet", "bids", "folders", "dicom"]
 
+SYNTHETIC_CARD = "_synthetic"  # ends the name of a synthetic set's card
 LARGEST_LABEL = 254  # masks are kept as uint8
 IGNORED = 255  # in a preprocessed mask: a voxel that nothing is learnt from
 
