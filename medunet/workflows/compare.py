@@ -75,8 +75,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
     lines += [f"| {' | '.join(_words(row))} |" for row in result["comparisons"]]
     about = (
-        f"{result['measure']} on {result['cases']} held-out cases of {result['patients']} patients, paired over "
-        f"patients and seeds; differences to {result['baseline']}. Holm: over labels; for their mean over arms."
+        f"{result['measure']} on {result['cases']} held-out cases of {result['patients']} patients, "
+        "paired over patients and seeds. Holm: over labels; the mean over labels: over arms."
     )
     return "\n".join([about, "", *lines, "", *(f"- {note}" for note in result["notes"])]).rstrip() + "\n"
 

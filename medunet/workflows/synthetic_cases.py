@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from medunet.gate.record import Admitted, admission_key, file_sha256, read_admit
 from medunet.io.read import read_header
 from medunet.io.write import write_atomic
 from medunet.workflows.progress import progress, say
+from medunet.workflows.synthetic_set import hashed_patient
 
 CACHE_GB = 4.0  # memory for cases that are worked on at the same time
 SHOWN = 5  # names in a message
@@ -104,7 +104,7 @@ def check_fold_safe(
     images = {image_part(folds.content[case]): case for case in other}
     for case in mine:  # a twin of a training image is never scored
         images.pop(image_part(folds.content[case]), None)
-    patients = {_hashed(patient, manifest.salt): case for case, patient in other.items()}
+    patients = {hashed_patient(manifest.salt, patient): case for case, patient in other.items()}
     known = {
         case for one in manifest.trained_on for case in (patients.get(one.patient), images.get(one.image))
     }
@@ -183,10 +183,6 @@ def _entries(chosen: Sequence[Admitted], card: Card, run: RunFolder, cache: Path
 def _entry(one: Admitted, *, card: Card, run: RunFolder, cache: Path) -> Entry:
     content = f"{content_of(one.case)}:{one.admission.weights_sha256 or ''}"
     return cached(one.case, card, run.plan, content, cache, one.weights)
-
-
-def _hashed(patient: str, salt: str) -> str:
-    return hashlib.sha256((salt + patient).encode()).hexdigest()
 
 
 def _some(names: Sequence[Any]) -> str:
