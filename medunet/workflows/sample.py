@@ -257,8 +257,7 @@ def training_entries(run: RunFolder, fold: int, workspace: Path) -> list[Entry]:
     data = Path(run.origin["data"])
     found = survey(run.card, data, workspace / "cache")
     entries = fill_cache(found, run.plan, workspace / "cache")
-    learners = [case for case in run.folds.patients if case not in set(run.folds.validation[fold])]
-    return [entries[case] for case in learners if case in entries]
+    return [entries[case] for case in run.folds.training(fold) if case in entries]
 
 
 def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
@@ -291,10 +290,9 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
 
 def trained_on(run: RunFolder, fold: int, salt: str) -> Iterator[TrainedOn]:
     """Yield every case that a generator has learnt from, also through one that it was tuned from."""
-    held_out = set(run.folds.validation[fold])
-    for case, patient in run.folds.patients.items():
-        if case not in held_out:
-            yield TrainedOn(patient=hashed_patient(salt, patient), image=image_part(run.folds.content[case]))
+    for case in run.folds.training(fold):
+        patient = hashed_patient(salt, run.folds.patients[case])
+        yield TrainedOn(patient=patient, image=image_part(run.folds.content[case]))
     recipe: GeneratorRecipe = run.generator
     for other in (recipe.lora.run if recipe.lora else None, recipe.sampling.masks.run):
         if other:
