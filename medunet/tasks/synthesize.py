@@ -132,7 +132,7 @@ class DenoisingError:
 
     @torch.no_grad()
     def of_cases(self, network: nn.Module) -> NDArray[np.float64]:
-        """Return the mean squared error of each case at each of `TIMES`: (cases, times)."""
+        """Return the mean squared error of the denoised image, per case at each of `TIMES`: (cases, times)."""
         rows = []
         for number, entry in enumerate(self.entries):
             image, mask = middle(entry, self.plan.patch_voxels)
@@ -154,7 +154,8 @@ class DenoisingError:
             self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"
         ):
             output = network(corrupted.z, corrupted.time, told(mask.to(self.device), labels), codes)
-        return float(nn.functional.mse_loss(output.float(), corrupted.target))
+        clean = aim.estimate(output.float(), corrupted.z, corrupted.t).clean
+        return float(nn.functional.mse_loss(clean, image.to(self.device)))
 
 
 def middle(entry: Entry, patch_voxels: Sequence[int]) -> tuple[Tensor, Tensor]:
