@@ -50,7 +50,7 @@ class Flow(Objective):
         """Return the velocity."""
         return self.target(level)
 
-    def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
+    def grid(self, steps: int) -> Float[Tensor, " {steps}+1"]:
         """Return evenly spaced times from 1 to 0, shifted as in training."""
         return self._shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
 
