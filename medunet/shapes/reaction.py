@@ -15,6 +15,7 @@ Map = NDArray[np.float32]
 
 DIFFUSION = (0.16, 0.08)  # Du, Dv in cells^2 per step, in 2D; less in 3D, where a step must be smaller
 LOOK_EVERY = 20  # steps
+SEED = (0.75, 0.25)  # u, v where it is sown: with less food, dense seeds starve
 
 
 def grown(
@@ -22,21 +23,24 @@ def grown(
 ) -> tuple[Map, Map, int]:
     """Grow from seeds until `enough(v)` holds after the least, or for the most `steps`.
 
-    Returns u and v on the grid of the seeds, both within [0, 1], and the steps taken. Beyond the edge of the
-    grid there is food only (u = 1, v = 0).
+    Returns u and v on the grid of the seeds, both within [0, 1], and the steps taken. The grid has no edge:
+    what leaves it on one side comes in on the other.
     """
     dims = seeds.ndim
     both = np.zeros((2, *(n + 2 for n in seeds.shape)), np.float32)
     both[0] = 1
     inner = (slice(None), *(slice(1, -1),) * dims)
     centre = both[inner]
-    centre[:, seeds] = 0.5
+    centre[0, seeds], centre[1, seeds] = SEED
     views = [both[_shifted(axis, step, dims)] for axis in range(dims) for step in (-1, 1)]
     rates = (np.array(DIFFUSION, np.float32) * (2 / dims)).reshape(2, *[1] * dims)
     loss = np.stack([np.full(seeds.shape, feed, np.float32), kill + np.float32(feed)])
     keep = 1 - 2 * dims * rates - loss
     change, reaction = np.empty_like(centre), np.empty(seeds.shape, np.float32)
     for step in range(1, steps[1] + 1):
+        for axis in range(1, dims + 1):
+            ends = np.moveaxis(both, axis, 0)
+            ends[0], ends[-1] = ends[-2], ends[1]
         np.add(views[0], views[1], out=change)
         for view in views[2:]:
             np.add(change, view, out=change)

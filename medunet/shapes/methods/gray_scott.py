@@ -32,14 +32,22 @@ FEED_KILL: dict[str, tuple[float, float]] = {
     "organ": (0.04, 0.055),  # a front that fills what it passes
 }
 THICK_CELLS = {"cells": 7.0, "vessels": 5.0, "organ": 8.0}  # of what grows, on the grid
-STEPS = {"cells": (200, 1500), "vessels": (300, 1500), "organ": (20, 600)}
-SOWN = {"cells": 0.7, "vessels": 0.7, "organ": 0.4}  # of the labelled share, that seeds would grow to at once
-VISIBLE = 0.15  # v of what counts as grown
-FAINTEST = 0.03  # v that a border may run at
+STEPS = {"cells": (120, 900), "vessels": (300, 900), "organ": (20, 600)}
+LEVELS = {"cells": (0.3, 0.7), "vessels": (0.08, 0.2), "organ": (0.15, 0.6)}  # where a border may run
+KILL_NOISE = {
+    "cells": 0.0005,
+    "vessels": 0.0005,
+    "organ": 0.004,
+}  # root mean square: fronts that are not round
+VISIBLE = 0.12  # v of what counts as grown
+SOWN = 0.9  # of the labelled share, that seeds grow to at once
+OFF = 1.4  # factor between the share that is wanted and the one that has grown
 MANY = 3  # pieces in the usual training mask, from which it is a mask of objects
 WINDING = 12.0  # labelled voxels in units of a ball as thick as the mask, from which it is one of vessels
-KILL_NOISE = 0.0015  # root mean square, so that fronts are not round
-APART_CELLS = 5  # between seeds
+APART_CELLS = {"cells": 11, "vessels": 8}  # between seeds: closer ones starve each other
+DENSE = 0.006  # less kill where half of the frame is to be covered: spots grow instead of dividing
+MEASURED = 32  # sources
+PLACES = 400  # tried for seeds
 
 
 class Options(Record):
@@ -55,9 +63,9 @@ class Look:
     """What training masks look like, in numbers; mm."""
 
     pieces: float
-    thickness_mm: float
     length_mm: float
     winding: float
+    thicknesses_mm: tuple[float, ...]  # of the masks; the other numbers are medians over them
 
     @property
     def preset(self) -> Preset:
@@ -69,9 +77,11 @@ class Look:
 
 @lru_cache(maxsize=4)
 def look_of(family: Family) -> Look:
-    """Measure the windows of a family: medians over windows with a label."""
-    found = np.array([_measured(w > 0, family.spacing_mm) for w in family.windows if w.any()])
-    return Look(*(float(n) for n in np.median(found, axis=0)))
+    """Measure some labelled sources of a family."""
+    some = [family.sources[i].mask > 0 for i in family.labelled[:: max(len(family.labelled) // MEASURED, 1)]]
+    found = np.array([_measured(mask, family.spacing_mm) for mask in some])
+    pieces, length, winding = (float(n) for n in np.median(found[:, :3], axis=0))
+    return Look(pieces, length, winding, tuple(float(n) for n in found[:, 3]))
 
 
 def _measured(region: Region, spacing_mm: tuple[float, ...]) -> tuple[float, float, float, float]:
@@ -80,34 +90,49 @@ def _measured(region: Region, spacing_mm: tuple[float, ...]) -> tuple[float, flo
     depth = distance_transform_edt(box, spacing_mm)
     numbered, sizes = pieces_of(box)
     deepest = np.array([depth[numbered == n].max() for n in range(1, len(sizes))])
-    ball = pi ** (box.ndim / 2) / (1.0 if box.ndim == 2 else 0.75 * pi**0.5) * deepest**box.ndim
-    winding = float(np.median(sizes[1:] * np.prod(spacing_mm) / ball))
+    balls = np.array([_ball(float(radius), box.ndim) for radius in deepest])
+    winding = float(np.median(sizes[1:] * np.prod(spacing_mm) / balls))
     # a ribbon is on average a quarter as deep as it is wide; a ball's radius is its largest depth
     thick = 4 * float(depth[box].mean()) if winding >= WINDING else 2 * float(np.median(deepest))
     length = float(max(n * mm for n, mm in zip(size, spacing_mm, strict=True)))
-    return len(sizes) - 1.0, thick, length, winding
+    return len(sizes) - 1.0, length, winding, thick
 
 
 def draw(options: Options, family: Family, generator: np.random.Generator) -> NewMask:
     """Return a growth that covers as much as a window of a source does."""
     look = look_of(family)
     preset = options.preset or look.preset
-    cell_mm = max((options.thickness_mm or look.thickness_mm) / THICK_CELLS[preset], min(family.spacing_mm))
-    shown = [window for window in family.windows if window.any()]
-    model = shown[int(generator.integers(len(shown)))]
+    thick_mm = options.thickness_mm or float(generator.choice(look.thicknesses_mm))
+    cell_mm = max(thick_mm / THICK_CELLS[preset], min(family.spacing_mm))
+    grid = _Grid(tuple(cell_mm / mm for mm in family.spacing_mm), family.shape)
+    spot = _ball(THICK_CELLS[preset] / 2, len(grid.cells)) * float(np.prod(grid.steps_voxels))
+    model = _model(family, spot / 2, generator)
     factor = float(generator.uniform(1 - options.jitter, 1 + options.jitter))
     share = min(factor * np.count_nonzero(model) / model.size, 0.9)
+    length = max(look.length_mm / cell_mm - THICK_CELLS[preset], 0.0)
+    seeds = _sown(preset, grid, share, length, generator)
     feed, kill = FEED_KILL[preset]
-    grid = _Grid(tuple(cell_mm / mm for mm in family.spacing_mm), family.shape)
-    seeds = _sown(preset, grid, share, max(look.length_mm / cell_mm - THICK_CELLS[preset], 0.0), generator)
-    steps = steps_of(2 * THICK_CELLS[preset], (1.0,) * len(grid.cells))
+    steps = steps_of(THICK_CELLS[preset], (1.0,) * len(grid.cells))
     noise = spread(draw_nodes(generator, 1, grid.cells, steps), grid.cells, steps)[0]
-    kills = (kill + KILL_NOISE * (preset == "organ") * noise).astype(np.float32)
-    _, v, taken = grown(seeds, feed, kills, STEPS[preset], lambda v: grid.share(v) >= share)
-    region, border = _cut_at(grid.frame(v), share)
+    kill -= DENSE * float(np.clip((share - 0.15) / 0.35, 0, 1)) * (preset == "cells")
+    kills = (kill + KILL_NOISE[preset] * noise).astype(np.float32)
+    u, v, taken = grown(seeds, feed, kills, STEPS[preset], lambda v: grid.share(v) >= share)
+    # behind a front v sinks again, while the food stays eaten: 1 - u has no rings
+    region, border = _cut_at(grid.frame(v if preset == "vessels" else 1 - u), share, LEVELS[preset])
     mask = _labelled(region, model, preset == "organ" or look.pieces <= MANY, generator)
     facts = {"preset": preset, "feed": feed, "kill": kill, "steps": taken, "cell_mm": cell_mm}
     return NewMask(mask, (), facts | {"share": share, "border": border})
+
+
+def _model(family: Family, least_voxels: float, generator: np.random.Generator) -> Mask:
+    """Draw a window of a source with so much labelled at least; what grows cannot be smaller."""
+    labelled = [window for window in family.windows if window.any()]
+    large = [window for window in labelled if np.count_nonzero(window) >= least_voxels] or labelled
+    return large[int(generator.integers(len(large)))]
+
+
+def _ball(radius: float, dims: int) -> float:
+    return pi * radius**2 if dims == 2 else 4 / 3 * pi * radius**3
 
 
 @dataclass(frozen=True)
@@ -117,7 +142,7 @@ class _Grid:
     steps_voxels: tuple[float, ...]  # edge of a cell, per axis
     shape: tuple[int, ...]
 
-    margin = 6  # cells, so that what grows beyond the frame's edge is cut by it
+    margin = 4  # cells, so that the frame cuts what grows at its edge
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -145,9 +170,7 @@ def _sown(
     if preset == "organ":
         points = _line(inner, length_cells, generator) + grid.margin
     else:
-        spot = pi / 4 * THICK_CELLS[preset] ** 2 if len(cells) == 2 else pi / 6 * THICK_CELLS[preset] ** 3
-        wanted = max(round(SOWN[preset] * share * float(np.prod(cells)) / spot), 1)
-        points = _apart(cells, wanted, generator)
+        points = _apart(preset, grid, share, generator)
     seeds = np.zeros(cells, bool)
     for point in np.clip(np.round(points).astype(int), 0, np.array(cells) - 1):
         seeds[tuple(slice(max(p - 2, 0), p + 3) for p in point)] = True
@@ -167,22 +190,29 @@ def _line(inner: NDArray[np.int64], length: float, generator: np.random.Generato
     return np.asarray(middle + length * (along[:, None] * way + (along[:, None] ** 2 - 1 / 12) * sway))
 
 
-def _apart(cells: tuple[int, ...], wanted: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return up to so many places (n, d) that keep their distance."""
-    tried = generator.uniform(0, 1, (8 * wanted, len(cells))) * np.array(cells)
-    kept = [tried[0]]
-    for place in tried[1:]:
-        if len(kept) < wanted and np.abs(np.array(kept) - place).max(1).min() > APART_CELLS:
+def _apart(preset: Preset, grid: _Grid, share: float, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return places (n, d) that keep their distance, until what grows there covers the frame's share."""
+    cells, thick = np.array(grid.cells), THICK_CELLS[preset]
+    inner = cells - 2 * grid.margin
+    missing = SOWN * share * float(np.prod(inner)) / _ball(thick / 2, len(cells))
+    kept: list[NDArray[np.float64]] = []
+    for place in generator.uniform(0, 1, (PLACES, len(cells))) * cells:
+        if missing <= 0:
+            break
+        if not kept or np.abs(np.array(kept) - place).max(1).min() > APART_CELLS[preset]:
             kept.append(place)
+            within = np.minimum(place - grid.margin, grid.margin + inner - place)  # of the frame's edges
+            missing -= float(np.clip(within / thick + 0.5, 0, 1).prod())
     return np.array(kept)
 
 
-def _cut_at(v: Map, share: float) -> tuple[Region, float]:
-    """Return where v is above the level that leaves the wanted share, and that level."""
-    border = float(np.quantile(v, 1 - share))
-    if border < FAINTEST:
-        raise Refused(f"the growth covers {(v > FAINTEST).mean():.0%} of the frame, expected {share:.0%}")
-    return v > border, border
+def _cut_at(growth: Map, share: float, levels: tuple[float, float]) -> tuple[Region, float]:
+    """Return where the growth is above the level that leaves the wanted share, and that level."""
+    border = float(np.clip(np.quantile(growth, 1 - share), *levels))
+    region = growth > border
+    if not 1 / OFF <= region.mean() / share <= OFF:
+        raise Refused(f"the growth covers {region.mean():.1%} of the frame, expected {share:.1%}")
+    return region, border
 
 
 def _labelled(region: Region, model: Mask, across: bool, generator: np.random.Generator) -> Mask:
