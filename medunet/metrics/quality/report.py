@@ -29,7 +29,7 @@ BACKGROUND = "background"
 PERIODS = (2, 4)
 NEIGHBOURS = 5
 READS = {
-    "radiomic_frechet": "1 in `ratio`: as alike as two halves of the real set; higher: brightness or texture is off",
+    "radiomic_frechet": "ratio 1: as alike as two halves of the real set; above: brightness or texture is off",
     "encoder_frechet": "as radiomic_frechet, as seen by the segmenter's own encoder",
     "kid": "about 0: alike; an interval above 0: a difference that is not due to chance",
     "prdc": "precision, density: realism; recall, coverage: variety; compare with `real_halves`",
@@ -66,7 +66,8 @@ def quality(
     for name, cases in (("real", real), ("synthetic", synthetic)):
         if len(cases.images) < FEWEST:
             raise DataError(f"{len(cases.images)} {name} cases, expected at least {FEWEST}. Give more cases.")
-    regions: dict[int | None, str] = {None: WHOLE, 0: BACKGROUND} | dict(labels)
+    regions: dict[int | None, str] = {None: WHOLE, 0: BACKGROUND}
+    regions.update(labels.items())
     found = {
         "radiomic_frechet": _radiomics(real, synthetic, regions, seed),
         "ms_ssim": diversity(real.images, synthetic.images, seed=seed).as_json(),
@@ -129,8 +130,9 @@ def _spectrum(real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str
             np.stack([radial_power(i, m, label) for i, m in zip(each.images, each.masks, strict=True)])
             for each in (synthetic, real)
         ]
-        found[name] = relative_power(of_sets[0], of_sets[1]).tolist()
-    return {"band_edges": list(EDGES), "synthetic_over_real": found}
+        ratio, low, high = relative_power(of_sets[0], of_sets[1]).tolist()
+        found[name] = {"synthetic_over_real": ratio, "ci95": list(map(list, zip(low, high, strict=True)))}
+    return {"band_edges": list(EDGES), "regions": found}
 
 
 def _grid(real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str]) -> dict[str, Any]:
