@@ -41,7 +41,7 @@ def radial_power(
     rays = []
     for values in _windowed(image, mask, label):
         shape = [max(size, LEAST_SIDE) for size in values.shape]
-        power = np.abs(np.fft.fftn(values, shape)) ** 2
+        power = np.abs(np.fft.fftn(values, shape, range(values.ndim))) ** 2
         squared = sum(grid**2 for grid in np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"))
         band = np.digitize(np.sqrt(squared).ravel(), edges) - 1
         inside = (band >= 0) & (band < len(edges) - 1)
