@@ -11,6 +11,8 @@ import typer
 
 from medunet import __version__
 from medunet.cli import runs, scans, studies
+from medunet.cli.compare import compare
+from medunet.cli.sample import sample
 from medunet.errors import MedunetError
 
 app = typer.Typer(
@@ -22,7 +24,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     scans.doctor, scans.check, scans.prepare, scans.deidentify, runs.train, runs.evaluate, runs.predict,
-    runs.demo,
+    sample, compare, runs.demo,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
