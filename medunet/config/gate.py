@@ -8,15 +8,7 @@ from pydantic import Field, field_validator
 
 from medunet.config.base import Record
 
-CheckName = Literal[
-    "intensity",
-    "spectrum",
-    "plausibility",
-    "novelty",
-    "agreement",
-    "duplicates",
-    "memory",
-]
+CheckName = Literal["intensity", "spectrum", "plausibility", "novelty", "agreement", "duplicates", "memory"]
 PRIVACY: tuple[CheckName, ...] = ("duplicates", "memory")  # cannot be switched off; nor can fold safety
 
 
@@ -25,25 +17,27 @@ class GateSettings(Record):
 
     checks: tuple[CheckName, ...] = get_args(CheckName)
 
-    intensity_z: float = Field(6.0, gt=0)  # robust sigmas of a label's statistics; MAISI keeps +-6
-    intensity_ks: float = Field(0.5, gt=0, le=1)  # of distributions; real cases of one set are mostly below
+    intensity_z: float = Field(6.0, gt=0)  # robust sigmas of a label's statistics: the +-6 sigma of MAISI
 
-    high_frequency: float = Field(2.0, gt=1)  # power syn/real, either way: specks above, over-smooth below
-    grid_power: float = Field(1.2, gt=1)  # at the period of the patches that the network folds; real is 1
+    high_frequency: float = Field(2.0, gt=1)  # times beyond what 98 % of real pieces span, either way
+    grid: float = Field(1.2, gt=1)  # times the real power at the period of a network that folds its pixels
 
-    novelty_percentile: float = Field(1.0, ge=0, le=50)  # a mask as near to training as 1 % of real pairs
+    novelty_percentile: float = Field(1.0, ge=0, le=50)  # of real masks: 1 % of patients look as alike
 
-    agreement: float = Field(0.9, gt=0, le=1)  # of the segmenter's Dice on unseen real cases
-    ignored: float = Field(0.05, ge=0, lt=1)  # share of voxels that may be ignored before the case goes
-    keep_easiest: float = Field(0.9, gt=0, le=1)  # of each difficulty bin, at most: the rest is its worst
-    bins: int = Field(3, ge=1, le=10)  # of difficulty: thirds, since a set has hundreds of samples
+    agreement: float = Field(0.9, gt=0, le=1)  # of the segmenter's Dice on real cases as difficult as this
+    agreement_least: float = Field(0.75, gt=0, le=1)  # as much is enough for the best of its difficulty ...
+    best_share: float = Field(0.5, ge=0, le=1)  # ... of which so many are kept: hard ones must not die out
+    bins: int = Field(3, ge=1, le=10)  # of difficulty; with more, a bin has too few real cases to compare
+    ignored: float = Field(0.25, ge=0, lt=1)  # of the labelled voxels; what differs in more is no local fault
 
-    duplicate_correlation: float = Field(0.97, gt=0, le=1)  # of images after alignment: noise still differs
+    duplicate: float = Field(0.95, gt=0, le=1)  # correlation of two samples; different people stay below 0.9
 
-    memory_percentile: float = Field(0.5, ge=0, le=5)  # of unseen real: half of the 1 % that may be wrong
-    planted: int = Field(600, ge=10)  # copies of the self-test: 99 % is then known to +-1 %
+    memory_percentile: float = Field(
+        0.5, ge=0, le=5
+    )  # of unseen real cases: half of the 1 % that may be lost
+    planted: int = Field(600, ge=10)  # copies of a self-test: 99 % is then known to within a point
 
-    membership_auc: float = Field(0.6, gt=0.5, le=1)  # above, the privacy card is red: members can be told
+    membership_auc: float = Field(0.6, gt=0.5, le=1)  # above it the privacy card is red: members can be told
 
     @field_validator("checks")
     @classmethod

@@ -166,7 +166,7 @@ class Maker:
         """The training cases whose attributes fit what was asked for; all where nothing was."""
         learnt = self.generator.learnt
         if wrong := outside(self.manifest.asked, learnt.attributes):
-            raise ConfigError("; ".join(wrong))
+            raise ConfigError("; ".join(part.words for part in wrong))
         names = [a.name for a in learnt.attributes if a.values]
         kept = [
             entry
