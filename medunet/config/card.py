@@ -15,6 +15,7 @@ Layout = Literal["msd", "nnunet", "bids", "folders", "dicom"]
 
 SYNTHETIC_CARD = "_synthetic"  # ends the name of a synthetic set's card
 LARGEST_LABEL = 254  # masks are kept as uint8
+IGNORED = 255  # in a preprocessed mask: a voxel that nothing is learnt from
 
 
 def plain(name: str) -> str:

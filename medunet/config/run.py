@@ -30,6 +30,12 @@ class Folds(Record):
     validation: tuple[tuple[str, ...], ...]  # case ids per fold
     patients: dict[str, str]  # case id -> patient
     content: dict[str, str]  # case id -> hashes of image and mask, to know a training case again
+    left_out: tuple[tuple[str, ...], ...] = ()  # case ids per fold, neither learnt from nor scored; (): none
+
+    def training(self, fold: int) -> tuple[str, ...]:
+        """Return the case ids that a fold learns from, sorted."""
+        rest = {*self.validation[fold], *(self.left_out[fold] if self.left_out else ())}
+        return tuple(sorted(set(self.patients) - rest))
 
 
 @dataclass(frozen=True)

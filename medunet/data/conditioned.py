@@ -26,9 +26,9 @@ class ConditionedSource(PatchSource):
     codes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     distances_of: int = 0
 
-    def patch(self, position: int) -> tuple[Tensor, ...]:
+    def patch(self, position: int, share: float = 0.0) -> tuple[Tensor, ...]:
         """Return patch `position`: image (C, *patch), mask (*patch) int64 and codes (A,)."""
-        image, mask, *_ = super().patch(position)
+        image, mask, *_ = super().patch(position, share)
         if self.distances_of:
             image = signed_distances(mask.numpy(), self.distances_of)
         return image, mask, torch.from_numpy(self.codes[self.case_index(position)])

@@ -22,7 +22,7 @@ from medunet.data.cases import Case
 from medunet.data.fingerprint import Fingerprint
 from medunet.data.preprocess import FLAT_STD
 from medunet.errors import DataError
-from medunet.io.facts import acquisition_of
+from medunet.io.acquisition import acquisition_of
 from medunet.io.read import read_image
 
 MOST_CATEGORIES = 50  # more are names, not categories

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from medunet.tasks.segment import SegmentationLoss, ValidationScore, make_networ
 from medunet.workflows.overlay import overlay
 from medunet.workflows.progress import Bar, progress, say
 from medunet.workflows.served import LOADER
+from medunet.workflows.synthetic_cases import Synthetic
 
 PICTURES = 3  # overlays of held-out cases that go to MLflow
 GPU_WORKERS = 8
@@ -40,6 +41,7 @@ class Fold:
     entries: dict[str, Entry]
     tracker: Tracker | None
     failed: Mapping[str, str]  # case -> why it could not be used
+    synthetic: Synthetic | None = field(default=None, kw_only=True)
 
     @cached_property
     def held_out(self) -> list[Entry]:
@@ -50,8 +52,8 @@ class Fold:
     @cached_property
     def learners(self) -> list[Entry]:
         """The cached training cases."""
-        held_out = set(self.run.folds.validation[self.number])
-        return [entry for case, entry in self.entries.items() if case not in held_out]
+        wanted = set(self.run.folds.training(self.number))
+        return [entry for case, entry in self.entries.items() if case in wanted]
 
     @cached_property
     def folder(self) -> Path:
@@ -69,7 +71,7 @@ class Fold:
                 stack.enter_context(progress(f"Training fold {self.number}", 100)) if world.leads else None
             )
             log = stack.enter_context((self.folder / "metrics.jsonl").open("a", encoding="utf-8"))
-            trainer = Trainer(
+            trainer = self.trainer = Trainer(
                 network,
                 self._loss(),
                 self._batches(network).starting_at,
@@ -109,6 +111,7 @@ class Fold:
             recipe.training.seed,
             network.margin,  # type: ignore[arg-type]
             self.run.card.mirror_pairs,
+            self.synthetic.entries if self.synthetic else (),
         )
         return self._stream(source)
 
@@ -116,7 +119,18 @@ class Fold:
         workers = self.run.any_recipe.training.workers
         if workers is None:
             workers = 1 if self.world.device.type == "cpu" else GPU_WORKERS
-        return Batches(source, self.run.plan.batch_size, self.world.rank, self.world.size, workers)
+        batches = Batches(source, self.run.plan.batch_size, self.world.rank, self.world.size, workers)
+        return replace(batches, share=self._share) if self.synthetic else batches
+
+    def _share(self, batch: int) -> float:
+        """Return which share of a batch is synthetic: none in the last part of the budget.
+
+        Exact with a budget in steps. With one in time, batches are prepared a few ahead: so many come late.
+        """
+        choice, how = self.run.recipe.synthetic, self.run.recipe.training
+        if choice is None or self.trainer.clock.progress(batch // how.accumulate) >= 1 - choice.real_only:
+            return 0.0
+        return choice.batch_share
 
     def _score(self, cases: int | None) -> Score | None:
         if not (chosen := self._watched(cases)):
@@ -150,6 +164,7 @@ class Fold:
             "wait_share": round(outcome.wait_share, 4),
             "best": outcome.state.best,
             "final": None,
+            "learnt_from": self._learnt_from(),
         }
         if self.world.leads:
             network = self._network()
@@ -170,6 +185,12 @@ class Fold:
     def _plain(self, network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Return the weights as they are kept."""
         return weights
+
+    def _learnt_from(self) -> dict[str, Any]:
+        """Return of whom and how much was learnt; names are in folds.json and synthetic.json only."""
+        patients = {self.run.folds.patients[entry.case] for entry in self.learners}
+        synthetic = self.synthetic.known if self.synthetic else None
+        return {"cases": len(self.learners), "patients": len(patients), "synthetic": synthetic}
 
     def _track_results(self, network: torch.nn.Module, facts: dict[str, Any]) -> None:
         if self.tracker is None:

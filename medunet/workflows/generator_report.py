@@ -35,6 +35,9 @@ def write_generator_report(
             {"title": f"Held-out cases, part {number}", "png": _png(twin_sheet(twins, part, spacing_mm))}
             for number, part in enumerate(parts, 1)
         ],
+        "adherence": {
+            k: v for k, v in result["adherence"].items() if k != "reads" and v["ratio"] is not None
+        },
         "lines": _lines(result["quality"]),
     }
     with write_atomic(path) as temporary:
@@ -56,15 +59,21 @@ def _png(picture: Picture) -> str:
 
 
 def _lines(quality: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the measures as rows; how to read each stands beside it."""
     return [
-        {"name": name.replace("_", " "), "value": _text(found["value"]), "meaning": str(found["reading"])}
+        {
+            "name": name.replace("_", " "),
+            "value": _text({key: value for key, value in found.items() if key != "reads"}),
+            "meaning": found["reads"],
+        }
         for name, found in quality.items()
+        if isinstance(found, Mapping)
     ]
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+        return "; ".join(f"{key.replace('_', ' ')} {_text(inner)}" for key, inner in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(_text(inner) for inner in value) + "]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ Masks are those of held-out cases, so every synthetic scan has a real twin that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from medunet.io.volume import Grid, Volume
 from medunet.io.write import write_atomic
 from medunet.metrics.measures import dice
 from medunet.metrics.pair import pairs
-from medunet.metrics.quality import adherence, pooled_features, quality
+from medunet.metrics.quality.encoder import pooled_features
+from medunet.metrics.quality.report import ImageSet, quality
 from medunet.tasks.generate import Generator
 from medunet.tasks.segment import Segmenter
 from medunet.workflows.generator_report import write_generator_report
 from medunet.workflows.origin import versions
 from medunet.workflows.prepare import fill_cache, survey
 from medunet.workflows.progress import progress, say
-from medunet.workflows.twins import Twins, make_twins
+from medunet.workflows.twins import make_twins
 
 Images = NDArray[np.float32]
 MaskArray = NDArray[np.uint8]
@@ -58,18 +59,18 @@ def judge(
     twins = make_twins(generator, entries, **how)
     result: dict[str, Any] = {
         "run": str(run.path), "fold": generator.fold, "cases": len(twins.cases),
-        "cpu_seconds_each": round(twins.cpu_seconds, 4), "sampling": {**run.generator.sampling.model_dump(), **how},
+        "cpu_seconds_each": round(twins.cpu_seconds, 4),
+        "sampling": {**run.generator.sampling.model_dump(), **how},
         "versions": versions(),
     }  # fmt: skip
-    features = None
+    real = ImageSet(list(twins.real), list(twins.masks), patients=twins.patients)
+    synthetic = ImageSet(list(twins.synthetic), list(twins.masks))
     if segmenter is not None:
-        judge_run = _never_seen(segmenter, run, generator.fold)
-        result["adherence"] = _adherence(twins, judge_run, generator)
-        network = judge_run.networks[0]
-        features = tuple(pooled_features(network, images) for images in (twins.real, twins.synthetic))
-    result["quality"] = quality(
-        twins.real, twins.synthetic, twins.masks, twins.masks, *(features or (None, None))
-    )
+        known = _never_seen(segmenter, run, generator.fold)
+        real, synthetic = _seen_by(known, real, generator), _seen_by(known, synthetic, generator)
+    names = dict(enumerate(run.card.label_names, 1))
+    result["quality"] = quality(real, synthetic, names)
+    result["adherence"] = result["quality"].pop("adherence", {})
     folder = out or run.fold(generator.fold) / "evaluation"
     with write_atomic(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
@@ -94,45 +95,47 @@ def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
         if not known & held_out:
             return Segmenter.load(segmenter, folds=[own], backend="torch")
     raise ConfigError(
-        f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter that was "
-        f"trained on the same fold, such as: medunet train ... --fold {fold}"
+        f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter "
+        f"that was trained on the same fold, such as: medunet train ... --fold {fold}"
     )
 
 
-def _adherence(twins: Twins, segmenter: Segmenter, generator: Generator) -> dict[str, Any]:
-    """Return Dice of the segmenter on real and on synthetic scans against the same masks, and their ratio."""
-    scores: dict[str, list[list[float]]] = {"real": [], "synthetic": []}
-    with progress("Segmenting real and synthetic scans", 2 * len(twins.masks)) as bar:
-        for number, mask in enumerate(twins.masks):
-            for name, images in (("real", twins.real), ("synthetic", twins.synthetic)):
-                scores[name].append(_dice(images[number], mask, segmenter.predict, generator))
-                bar.advance()
+def _seen_by(segmenter: Segmenter, scans: ImageSet, generator: Generator) -> ImageSet:
+    """Return a set with what a segmenter makes of it: Dice against the masks, and features of its encoder."""
     names = generator.run.card.label_names
-    real, synthetic = np.array(scores["real"]), np.array(scores["synthetic"])
-    found = adherence(synthetic, real, twins.patients)
-    return {name: found[index] for index, name in enumerate(names)}
+    with progress("Segmenting", len(scans.images)) as bar:
+        rows = []
+        for image, mask in zip(scans.images, scans.masks, strict=True):
+            rows.append(_dice(image, mask, segmenter, generator))
+            bar.advance()
+    dice_of = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    features = pooled_features(segmenter.networks[0], [_padded(i, segmenter) for i in scans.images])
+    return replace(scans, features=features, dice=dice_of)
 
 
-def _dice(
-    image: Images, mask: MaskArray, predict: Callable[[Volume], MaskArray], generator: Generator
-) -> list[float]:
-    run, plan = generator.run, generator.run.plan
+def _padded(image: Images, segmenter: Segmenter) -> Images:
+    """Return an image (C, *S) in a size that the segmenter's network takes as it is."""
+    wanted = segmenter.networks[0].snap(image.shape[1:])  # type: ignore[operator]
+    pads = [(0, 0), *((0, big - small) for big, small in zip(wanted, image.shape[1:], strict=True))]
+    return np.pad(image, pads, mode="edge")
+
+
+def _dice(image: Images, mask: MaskArray, segmenter: Segmenter, generator: Generator) -> list[float]:
+    card, plan = generator.run.card, generator.run.plan
     scale = next(iter(generator.learnt.scales.values()))
     shape = (-1, *(1,) * plan.dims)
     array = image * np.reshape(scale.std, shape) + np.reshape(scale.mean, shape)
     affine = with_spacing(np.eye(plan.dims + 1), plan.spacing_mm)
     volume = Volume(array.astype(np.float32), affine, Grid.of(mask.shape, affine), Path("held-out patch"))
-    found = predict(volume)
-    return [
-        dice.measure(pair)
-        for pair in pairs(from_outputs(mask, run.card), found, tuple(run.card.labels), plan.spacing_mm)
-    ]
+    truth, found = from_outputs(mask, card), segmenter.predict(volume)
+    return [dice.measure(pair) for pair in pairs(truth, found, tuple(card.labels), plan.spacing_mm)]
 
 
 def _tell(result: dict[str, Any], folder: Path) -> None:
-    for name, line in result.get("adherence", {}).items():
-        say(
-            f"{name}: Dice {line['synthetic']:.3f} on synthetic scans, {line['real']:.3f} on the real ones: "
-            f"{100 * line['ratio']:.1f} % of the ceiling"
-        )
+    for name, line in result["adherence"].items():
+        if isinstance(line, dict) and line["ratio"] is not None:
+            say(
+                f"{name}: Dice {line['synthetic_dice']:.3f} on synthetic scans, {line['real_dice']:.3f} on "
+                f"the real ones: {100 * line['ratio']:.1f} % of the ceiling"
+            )
     say(f"{result['cpu_seconds_each']:.3f} CPU-seconds a scan. Report: {folder / 'report.html'}")

@@ -12,7 +12,7 @@ from medunet.config.recipe import Recipe
 from medunet.config.run import Folds, RunFolder
 from medunet.data.plan import Device
 from medunet.data.ranges import ranges_of
-from medunet.data.splits import folds_of, strata_of
+from medunet.data.splits import beyond, folds_of, strata_of
 from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.workflows.origin import origin
@@ -37,13 +37,7 @@ def create(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey, device: 
     prints = found.fingerprints
     strata = strata_of([p.kind for p in prints.values()], [p.labelled_share for p in prints.values()])
     patients = {case: found.cases[case].patient for case in prints}
-    seed = recipe.training.seed
-    folds = Folds(
-        seed=seed,
-        validation=folds_of(patients, dict(zip(prints, strata, strict=True)), recipe.folds, seed),
-        patients=patients,
-        content=found.content,
-    )
+    folds = _folds(recipe, patients, dict(zip(prints, strata, strict=True)), found.content)
     path.mkdir(parents=True, exist_ok=True)
     write_yaml(path / "config.yaml", recipe.model_dump(mode="json"))
     write_yaml(path / "card.yaml", found.card.model_dump(mode="json"))
@@ -59,6 +53,25 @@ def create(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey, device: 
     }
     with write_atomic(path / "run.json") as temporary:  # last: a run with run.json is complete
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _folds(
+    recipe: Recipe | GeneratorRecipe,
+    patients: dict[str, str],
+    strata: dict[str, str],
+    content: dict[str, str],
+) -> Folds:
+    """Return who is held out and, where the recipe asks for fewer patients, who is left out."""
+    how = recipe.training
+    seed = how.seed if how.split_seed is None else how.split_seed
+    validation = folds_of(patients, strata, recipe.folds, seed)
+    left_out: list[tuple[str, ...]] = []
+    if (wanted := how.patients) is not None:
+        training = [{c: who for c, who in patients.items() if c not in held_out} for held_out in validation]
+        left_out = [beyond(part, wanted, seed) for part in training]
+    return Folds(
+        seed=seed, validation=validation, patients=patients, content=content, left_out=tuple(left_out)
+    )
 
 
 def reopen(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey) -> RunFolder:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,13 +23,14 @@ from medunet import shapes
 from medunet.config.attributes import Value
 from medunet.config.generator import GeneratorRecipe, Masks
 from medunet.config.run import RunFolder
-from medunet.config.samples import Manifest, Sample, TrainedOn
+from medunet.config.samples import Manifest, TrainedOn
 from medunet.data.cache import Entry
 from medunet.data.conditions import restored
 from medunet.data.content import image_part
 from medunet.data.preprocess import from_outputs
 from medunet.errors import ConfigError, DataError
 from medunet.gate.hull import outside
+from medunet.shapes.repair import problems, repaired, rules_of
 from medunet.tasks.generate import WEIGHTS, Generator
 from medunet.workflows.origin import versions
 from medunet.workflows.prepare import fill_cache, survey
@@ -78,7 +78,7 @@ def sample(
     fold: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Make `order.count` cases in `out`, or go on there; return {"set", "made", "count", "seconds_each", ...}.
+    """Make `order.count` cases in `out`, or go on there; return {"set", "made", "count", ...}.
 
     ConfigError: no such run or method, attributes outside the training hull (with the nearest valid ones), or
     `out` holds a set of other settings. DataError: the training data, whose masks are the start, are gone.
@@ -115,9 +115,7 @@ def remake(place: Path, case: str, *, workspace: Path, run: RunFolder, device: s
     drawn = maker.drawn(known.number // manifest.batch_size)
     index = known.number % manifest.batch_size
     image = list(maker.images(drawn))[index]
-    with tempfile.TemporaryDirectory() as folder:
-        again = maker.add(create(Path(folder) / "again", manifest, run.card), drawn[index], image)
-    return (again.image_sha256, again.mask_sha256) == (known.image_sha256, known.mask_sha256)
+    return target.same_bytes(case, maker.in_files(drawn[index], image), run.plan.spacing_mm)
 
 
 def _fill(maker: Maker, target: SyntheticSet, count: int) -> dict[str, Any]:
@@ -136,7 +134,14 @@ def _fill(maker: Maker, target: SyntheticSet, count: int) -> dict[str, Any]:
             ahead = [pool.submit(maker.drawn, b) for b in batches[place + 1 : place + 2]]
             for one, image in zip(drawn, maker.images(drawn), strict=True):
                 if one.number < count and one.number not in there:
-                    maker.add(target, one, image)
+                    target.add(
+                        one.number,
+                        *maker.in_files(one, image),
+                        spacing_mm=maker.generator.run.plan.spacing_mm,
+                        attributes=one.attributes,
+                        parents=one.parents,
+                        mask_facts=one.facts,
+                    )
                     made += 1
                     bar.advance()
     say(f"{made} synthetic cases made, {count} lie in {target.path}. Next: medunet admit {target.path}")
@@ -160,9 +165,8 @@ class Maker:
     def anchors(self) -> list[Entry]:
         """The training cases whose attributes fit what was asked for; all where nothing was."""
         learnt = self.generator.learnt
-        problems = outside(self.manifest.asked, learnt.attributes)
-        if problems:
-            raise ConfigError("; ".join(problems))
+        if wrong := outside(self.manifest.asked, learnt.attributes):
+            raise ConfigError("; ".join(wrong))
         names = [a.name for a in learnt.attributes if a.values]
         kept = [
             entry
@@ -221,13 +225,13 @@ class Maker:
             raise ConfigError("masks: flow needs a generator of masks.")
         codes = np.full((1, len(flow.learnt.attributes)), np.nan, np.float32)
         plan = self.generator.run.plan
-        rules = shapes.rules_of([s.mask for s in self.sources], plan.spacing_mm)
+        rules = rules_of([s.mask for s in self.sources], plan.spacing_mm)
         for draw in range(MOST_DRAWS):
             seed = _seed(self.manifest.seed, number, draw + 1)
-            mask = shapes.repaired(flow.masks(codes, [seed])[0], rules)
-            if not (problems := shapes.problems(mask, rules, plan.spacing_mm)):
+            mask = repaired(flow.masks(codes, [seed])[0], rules)
+            if not (wrong := problems(mask, rules, plan.spacing_mm)):
                 return shapes.NewMask(mask, (), {"draws": draw + 1})
-        raise ConfigError(f"sample {number}: the generator of masks gives implausible masks: {problems[0]}")
+        raise ConfigError(f"sample {number}: the generator of masks gives implausible masks: {wrong[0]}")
 
     def images(self, drawn: Sequence[Drawn]) -> Iterator[NDArray[np.float32]]:
         """Yield the normalised images (C, *S) of a whole batch."""
@@ -238,17 +242,13 @@ class Maker:
             masks, codes, seeds, sampler=how.sampler, steps=how.steps, guidance=how.guidance
         )
 
-    def add(self, target: SyntheticSet, one: Drawn, image: NDArray[np.float32]) -> Sample:
-        """Write a sample in the unit of the real files."""
-        learnt, run = self.generator.learnt, self.generator.run
-        return target.add(
-            one.number,
-            restored(image, learnt.scales[one.case], learnt),
-            from_outputs(one.mask, run.card),
-            spacing_mm=run.plan.spacing_mm,
-            attributes=one.attributes,
-            parents=one.parents,
-            mask_facts=one.facts,
+    def in_files(
+        self, one: Drawn, image: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return image and mask in the unit and the labels of the real files."""
+        learnt = self.generator.learnt
+        return restored(image, learnt.scales[one.case], learnt), from_outputs(
+            one.mask, self.generator.run.card
         )
 
 
@@ -257,8 +257,7 @@ def training_entries(run: RunFolder, fold: int, workspace: Path) -> list[Entry]:
     data = Path(run.origin["data"])
     found = survey(run.card, data, workspace / "cache")
     entries = fill_cache(found, run.plan, workspace / "cache")
-    learners = [case for case in run.folds.patients if case not in set(run.folds.validation[fold])]
-    return [entries[case] for case in learners if case in entries]
+    return [entries[case] for case in run.folds.training(fold) if case in entries]
 
 
 def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
@@ -291,10 +290,9 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
 
 def trained_on(run: RunFolder, fold: int, salt: str) -> Iterator[TrainedOn]:
     """Yield every case that a generator has learnt from, also through one that it was tuned from."""
-    held_out = set(run.folds.validation[fold])
-    for case, patient in run.folds.patients.items():
-        if case not in held_out:
-            yield TrainedOn(patient=hashed_patient(salt, patient), image=image_part(run.folds.content[case]))
+    for case in run.folds.training(fold):
+        patient = hashed_patient(salt, run.folds.patients[case])
+        yield TrainedOn(patient=patient, image=image_part(run.folds.content[case]))
     recipe: GeneratorRecipe = run.generator
     for other in (recipe.lora.run if recipe.lora else None, recipe.sampling.masks.run):
         if other:

@@ -22,6 +22,7 @@ from medunet.workflows.generator_fold import GeneratorFold
 from medunet.workflows.new_run import create, reopen, run_path
 from medunet.workflows.prepare import Survey, fill_cache, survey
 from medunet.workflows.progress import say
+from medunet.workflows.synthetic_cases import Synthetic, synthetic_cases
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,19 @@ class Training:
         tracker = _tracker(self, run) if world.leads else None
         if isinstance(self.recipe, GeneratorRecipe):
             return GeneratorFold(run, self.fold, world, entries, tracker, found.failed, found).train()
-        return Fold(run, self.fold, world, entries, tracker, found.failed).train()
+        synthetic = self._synthetic(world, run)
+        if tracker and synthetic:
+            synthetic.track(tracker)
+        return Fold(run, self.fold, world, entries, tracker, found.failed, synthetic=synthetic).train()
+
+    def _synthetic(self, world: World, run: RunFolder) -> Synthetic | None:
+        """Check and cache the synthetic cases on rank 0 first, as the real ones."""
+        if not world.leads:
+            world.wait()
+        found = synthetic_cases(run, self.fold, self.workspace)
+        if world.leads:
+            world.wait()
+        return found
 
     def _survey(self, world: World, cache: Path) -> Survey:
         """Survey on rank 0 first: the others find everything measured."""
