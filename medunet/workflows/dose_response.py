@@ -171,7 +171,7 @@ def dose_response(
     data: Path,
     workspace: Path,
     make_set: MakeSet,
-    grid: Grid = Grid(),
+    grid: Grid,
     out: Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
