@@ -1,4 +1,4 @@
-"""Do synthetic cases help? Train with and without at equal compute, and compare on the same held-out patients.
+"""Do synthetic cases help? Trainings with and without, equal in compute, scored on the same patients.
 
     python pipelines/augment_and_compare.py hippocampus_mr --data DIR --sets SETS --patients 10 20 all
 
