@@ -23,8 +23,7 @@ from medunet.data.conditioned import signed_distances
 from medunet.data.sampling import cut
 from medunet.diffusion import Objective, objective
 from medunet.errors import DataError
-from medunet.models import denoisers
-from medunet.models.presets import preset
+from medunet.models import denoisers, presets
 
 LEARNT = "learnt.json"
 TIMES = (0.3, 0.5, 0.7)  # where the error is watched: in the middle most is learnt
@@ -34,7 +33,7 @@ def network_choice(recipe: GeneratorRecipe) -> NetworkChoice:
     """Return the network that a recipe names, or that of its preset."""
     if recipe.network is not None:
         return recipe.network
-    known = preset(recipe.preset)
+    known = presets.named(recipe.preset)
     return NetworkChoice(name=known.network, options=dict(known.options))
 
 
@@ -133,7 +132,7 @@ class DenoisingError:
 
     @torch.no_grad()
     def of_cases(self, network: nn.Module) -> NDArray[np.float64]:
-        """Return the mean squared error of each case at each of `TIMES`: (cases, times)."""
+        """Return the mean squared error of the denoised image, per case at each of `TIMES`: (cases, times)."""
         rows = []
         for number, entry in enumerate(self.entries):
             image, mask = middle(entry, self.plan.patch_voxels)
@@ -155,7 +154,8 @@ class DenoisingError:
             self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"
         ):
             output = network(corrupted.z, corrupted.time, told(mask.to(self.device), labels), codes)
-        return float(nn.functional.mse_loss(output.float(), corrupted.target))
+        clean = aim.estimate(output.float(), corrupted.z, corrupted.t).clean
+        return float(nn.functional.mse_loss(clean, image.to(self.device)))
 
 
 def middle(entry: Entry, patch_voxels: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -78,7 +78,7 @@ class GeneratorFold(Fold):
         network = make_denoiser(recipe, self.run.plan, self.learnt.attributes)
         if self._base is not None and recipe.lora is not None:
             network.load_state_dict(self._base.network.state_dict())
-            add_lora(network, recipe.lora.rank)
+            add_lora(network, recipe.lora.rank, alpha=recipe.lora.rank)
         return network
 
     def _loss(self) -> Loss:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from medunet.config.generator import GeneratorRecipe
 from medunet.config.plan import Plan
 from medunet.errors import ConfigError
-from medunet.models.presets import preset
+from medunet.models import presets
 
 
 def generator_plan(plan: Plan, recipe: GeneratorRecipe) -> Plan:
     """Return a planner's plan with the size of what is made; ConfigError if preset and data do not fit."""
-    known = preset(recipe.preset)
+    known = presets.named(recipe.preset)
     size = recipe.size_voxels or known.size_voxels
     if len(size) != plan.dims:
         raise ConfigError(

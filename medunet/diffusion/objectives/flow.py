@@ -1,9 +1,13 @@
-"""Rectified flow: straight lines from image to noise, the network answers with their velocity.
+"""Rectified flow: straight lines from image to noise (Liu 2023, equation 1; Lipman 2023).
 
-Liu 2023 (equation 1) and Lipman 2023; times as in Esser 2024, section 3.1.
+Times are drawn as in Esser 2024, section 3.1. The network answers with the image, from which the velocity
+follows, and whose error is that of the velocity (Li & He 2025, arXiv 2511.13720): noise fills all of
+space and images little of it, so a small network learns to tell the image much sooner. Or with the velocity.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,8 +19,10 @@ from medunet.diffusion.process import Mix, Objective, Times
 
 
 class Options(Record):
-    """Which times are trained most, and the shift towards noise."""
+    """What the network answers, which times are trained most, and the shift towards noise."""
 
+    answer: Literal["image", "velocity"] = "image"
+    t_least: float = Field(0.05, gt=0, lt=1)  # `image`: below it the weight in the loss, 1 / t^2, grows no more
     mean: float = 0.0  # of the logit of t before the shift: more than 0 trains more on noisy images
     std: float = Field(1.0, gt=0)
     shift: float = Field(
@@ -25,7 +31,7 @@ class Options(Record):
 
 
 class Flow(Objective):
-    """z = (1 - t) clean + t noise, target = noise - clean."""
+    """z = (1 - t) clean + t noise."""
 
     def __init__(self, options: Options) -> None:
         """Keep the options."""
@@ -42,13 +48,21 @@ class Flow(Objective):
         return Mix(1 - t, t)
 
     def target(self, level: Mix) -> Mix:
-        """Return noise - clean, the velocity dz / dt."""
-        one = torch.ones_like(level.clean)
-        return Mix(-one, one)
+        """Return noise - clean, the velocity dz / dt; or clean alone."""
+        if self.options.answer == "velocity":
+            return self.slope(level)
+        return Mix(torch.ones_like(level.clean), torch.zeros_like(level.clean))
+
+    def weight(self, level: Mix) -> Times:
+        """Return 1; where the answer is the image 1 / t^2, which makes it the error of the velocity."""
+        if self.options.answer == "velocity":
+            return super().weight(level)
+        return level.noise.clamp_min(self.options.t_least).square().reciprocal()
 
     def slope(self, level: Mix) -> Mix:
-        """Return the velocity."""
-        return self.target(level)
+        """Return the velocity noise - clean."""
+        one = torch.ones_like(level.clean)
+        return Mix(-one, one)
 
     def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
         """Return evenly spaced times from 1 to 0, shifted as in training."""
