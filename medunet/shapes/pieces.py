@@ -55,7 +55,7 @@ def pieces_in(source: Source, label: int) -> tuple[Piece, ...]:
     found = []
     for number, box in enumerate(find_objects(numbered), start=1):
         low = tuple(part.start for part in box)
-        whole = all(0 < part.start and part.stop < n for part, n in zip(box, source.mask.shape, strict=True))
+        whole = all(part.start > 0 and part.stop < n for part, n in zip(box, source.mask.shape, strict=True))
         wide = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
         ring = _grown(numbered[wide] == number) & (numbered[wide] != number)
         around = np.bincount(source.mask[wide][ring], minlength=256)

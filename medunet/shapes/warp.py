@@ -25,7 +25,7 @@ SQUARINGS = 5  # the flow is followed in 2^5 steps
 
 
 class How(Record):
-    """How far space is changed. Lengths in units of the smallest voxel edge, so that sets of any spacing do."""
+    """How far space is changed. Lengths in units of the smallest voxel edge."""
 
     sigma_voxels: tuple[float, float] = (8.0, 16.0)  # smoothness of the velocity field
     shift_voxels: tuple[float, float] = (1.0, 2.5)  # root mean square of the displacement
@@ -37,7 +37,7 @@ class How(Record):
 class Warp:
     """Maps every voxel of a canvas to the place that it looks at.
 
-    nodes: displacement (d, *control points) in voxels · matrix (d, d): about the centre of the canvas, in voxels.
+    nodes: displacement (d, *control points) in voxels · matrix (d, d): about the canvas's centre, in voxels.
     """
 
     size: tuple[int, ...]
@@ -55,7 +55,7 @@ class Warp:
 
     @cached_property
     def jacobian(self) -> Array:
-        """The determinant of the derivative at every voxel: above 0, space is not folded; 1, volume is kept."""
+        """The determinant of the derivative at every voxel: above 0, space is not folded; 1: volume kept."""
         dims = len(self.size)
         columns = np.stack(
             [spread(self.nodes, self.size, self.steps_voxels, axis) for axis in range(dims)], axis=1
