@@ -64,6 +64,6 @@ def make(
             return replace(new, mask=mask, facts=new.facts | {"tries": tried})
         reasons |= dict.fromkeys(faults)
     raise DataError(
-        f"new masks by {name}: none of {MAX_TRIES} tries was plausible beside {len(sources)} training mask(s), "
+        f"new masks by {name}: none of {MAX_TRIES} tries was plausible beside {len(sources)} training masks, "
         f"for: {'; '.join(list(reasons)[:4])}. Choose another method, milder options, or more sources."
     )

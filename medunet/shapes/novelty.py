@@ -1,7 +1,7 @@
 """How far a mask is from every training mask: 1 - the largest Dice, after the best shift is found.
 
 Masks that fit into the frame are laid centroid on centroid. A frame that shows only a part of a training mask
-is compared with every part of it: coarsely everywhere (by FFT), then exactly around the best matches.
+is compared with every part of it (by FFT). Either way coarsely first, then exactly for the best matches.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Array = NDArray[np.float64]
 
 CELLS = {2: 48, 3: 24}  # per axis of the coarse grid that centred masks are compared on
 PART_CELLS = {2: 16, 3: 10}  # of the coarse grid on which parts are searched
-LARGER = 0.25  # share of the training masks from which on frames count as parts
-BEST = 3  # matches that are looked at exactly
+BEST = 5  # matches that are looked at exactly
 WIDER = 1.25  # the common box, relative to the largest training mask
-FLOOR_SEED = 0  # parts for the floor are always the same ones
+LARGER = 0.25  # share of the training masks from which on frames count as parts
+FLOOR_SEED = 0  # the parts that give the floor are always the same
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Training masks, made ready for many comparisons. `shape`: the frame of the masks that will be compared."""
+    """Training masks, made ready for many comparisons with masks of `shape`."""
 
     training: tuple[Mask, ...]
     shape: tuple[int, ...]
@@ -41,7 +41,9 @@ class Gallery:
     def of(cls, training: Sequence[Mask], shape_voxels: Sequence[int] | None = None) -> Gallery:
         """Return a gallery; without a frame, masks are compared as a whole."""
         largest = np.max([mask.shape for mask in training], axis=0)
-        return cls(tuple(training), tuple(int(n) for n in (shape_voxels or largest)))
+        return cls(
+            tuple(training), tuple(int(n) for n in (largest if shape_voxels is None else shape_voxels))
+        )
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
@@ -74,28 +76,36 @@ class Gallery:
 
     @cached_property
     def _box(self) -> tuple[int, ...]:
-        boxes = [box_of(mask) for mask in self.training]
-        sizes = [box[1] for box in boxes if box] or [self.shape]
+        sizes = [box[1] for box in map(box_of, self.training) if box] or [self.shape]
         return tuple(ceil(n * WIDER) for n in np.max(sizes, axis=0))
 
     @cached_property
-    def _vectors(self) -> Maps:
-        return np.stack([self._centred(mask) for mask in self.training])
+    def _cuts(self) -> tuple[Mask, ...]:
+        return tuple(self._centred(mask) for mask in self.training)
 
-    def _centred(self, mask: Mask) -> Maps:
-        """Return the shares of each label on a coarse grid about the centroid: (labels, cells)."""
+    @cached_property
+    def _coarse(self) -> Maps:
+        """The training masks, centred, as shares of each label on a coarse grid: (n, labels, cells)."""
+        factor = ceil(max(self._box) / CELLS[len(self._box)])
+        return np.stack(
+            [_pooled(mask, self.labels, factor).reshape(len(self.labels), -1) for mask in self._cuts]
+        )
+
+    def _centred(self, mask: Mask) -> Mask:
+        """Return a mask in the common box, its centroid in the middle."""
         voxels = np.argwhere(mask)
+        # the offset keeps a centroid half way between two voxels on one side, wherever the mask lies
         centre = np.floor(voxels.mean(0) + 0.5 + 1e-6) if len(voxels) else np.zeros(mask.ndim)
-        factor = ceil(max(self._box) / CELLS[mask.ndim])
-        size = tuple(ceil(n / factor) * factor for n in self._box)
-        part = cut(mask, [int(c) - n // 2 for c, n in zip(centre, size, strict=True)], size)
-        return _pooled(part, self.labels, factor).reshape(len(self.labels), -1)
+        return cut(mask, [int(c) - n // 2 for c, n in zip(centre, self._box, strict=True)], self._box)
 
-    def _whole(self, mask: Mask, besides: int | None) -> NDArray[np.float64]:
-        one, many = self._centred(mask), self._vectors
-        shared = np.einsum("nlc,lc->nl", many, one)
-        dice = _mean_dice(shared, (one**2).sum(-1), (many**2).sum(-1))
-        return dice if besides is None else np.delete(dice, besides)
+    def _whole(self, mask: Mask, besides: int | None) -> Array:
+        """Return the Dice to the most similar training masks."""
+        centred, factor = self._centred(mask), ceil(max(self._box) / CELLS[mask.ndim])
+        one = _pooled(centred, self.labels, factor).reshape(len(self.labels), -1)
+        shared = np.einsum("nlc,lc->nl", self._coarse, one)
+        similar = np.argsort(-_mean_dice(shared, (one**2).sum(-1), (self._coarse**2).sum(-1)))
+        nearest = [int(i) for i in similar if i != besides][:BEST]
+        return np.array([_dice(centred, self._cuts[i], self.labels) for i in nearest])
 
     # ------------------------------------------------------------------------------------------------ parts
 
@@ -116,151 +126,34 @@ class Gallery:
         for mask in self.training:
             coarse = _pooled(np.pad(mask, self._edge), self.labels, self._factor)
             sizes = tuple(next_fast_len(n, real=True) for n in coarse.shape[1:])
-            places = tuple(
-                slice(0, n - m + 1) for n, m in zip(coarse.shape[1:], window.shape[1:], strict=True)
-            )
-            energy = _correlated(rfftn(coarse**2, sizes, _axes(coarse)), window, sizes)[
-                (slice(None), *places)
-            ]
-            found.append((rfftn(coarse, sizes, _axes(coarse)), sizes, energy))
+            pairs = zip(coarse.shape[1:], window.shape[1:], strict=True)
+            places = tuple(slice(0, n - m + 1) for n, m in pairs)
+            energy = _correlated(rfftn(coarse**2, sizes, _axes(coarse)), window, sizes)
+            found.append((rfftn(coarse, sizes, _axes(coarse)), sizes, energy[(slice(None), *places)]))
         return found
 
-    def _parts(self, mask: Mask, besides: int | None) -> NDArray[np.float64]:
+    def _parts(self, mask: Mask, besides: int | None) -> Array:
         """Return the Dice to the best parts of the training masks."""
         one = _pooled(mask, self.labels, self._factor)
-        matches: list[tuple[float, int, tuple[int, ...]]] = []
-        for i in range(len(self.training)):
-            if i != besides:
-                score, place = self._best(one, i)
-                matches.append((score, i, place))
+        matches = [(*self._best(one, i), i) for i in range(len(self.training)) if i != besides]
         best = sorted(matches, reverse=True)[:BEST]
-        return np.array([self._exact(mask, i, place) for _, i, place in best] or [0.0])
+        return np.array([self._exact(mask, i, place) for _, place, i in best])
 
     def _best(self, one: Maps, index: int) -> tuple[float, tuple[int, ...]]:
         """Return the best coarse Dice to parts of a training mask, and the first voxel of that part."""
         spectrum, sizes, energy = self._searched[index]
         shared = _correlated(spectrum, one, sizes)[tuple(slice(0, n) for n in energy.shape)]
         own = (one**2).sum(_axes(one), keepdims=True)
-        dice = _mean_dice(np.moveaxis(shared, 0, -1), np.moveaxis(own, 0, -1), np.moveaxis(energy, 0, -1))
+        dice = _mean_dice(*(np.moveaxis(part, 0, -1) for part in (shared, own, energy)))
         place = np.unravel_index(int(dice.argmax()), dice.shape)
         return float(dice.max()), tuple(int(n) * self._factor - self._edge for n in place)
 
     def _exact(self, mask: Mask, index: int, place: tuple[int, ...]) -> float:
         """Return the best Dice to parts of a training mask within a coarse cell of a place."""
-        reach = self._factor
-        around = cut(self.training[index], [n - reach for n in place], [n + 2 * reach for n in self.shape])
+        low, size = [n - self._factor for n in place], [n + 2 * self._factor for n in self.shape]
+        around = cut(self.training[index], low, size)
         counts = [_overlaps(around == n, mask == n) for n in self.labels]
-        shared, own, other = (np.stack(part, axis=-1) for part in zip(*counts, strict=True))
-        return float(_mean_dice(shared, own, other).max())
-
-
-def _overlaps(around: NDArray[np.bool_], part: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-    """Return, for every place of a part, the voxels that both have, that it has, that lie under it."""
-    turned = part[(slice(None, None, -1),) * part.ndim].astype(float)
-    shared = np.rint(fftconvolve(around.astype(float), turned, "valid"))
-    under = np.rint(fftconvolve(around.astype(float), np.ones(part.shape), "valid"))
-    return shared, np.full(shared.shape, float(part.sum())), under
-
-
-def novelty(self, mask: Mask, besides: int | None = None) -> float:
-        """Return 1 - the largest mean Dice over labels to any training mask (other than number `besides`)."""
-        dice = self._parts(mask, besides) if self.in_parts else self._whole(mask)
-        if besides is not None:
-            dice = np.delete(dice, besides) if not self.in_parts else dice
-        return float(1 - dice.max(initial=0.0))
-
-    def floor(self) -> tuple[float, float]:
-        """Return the 1st and 25th percentile of the novelty of each training mask beside all the others."""
-        generator = np.random.default_rng(FLOOR_SEED)
-        found = [
-            self.novelty(_part(mask, self.shape, generator) if self.in_parts else mask, besides=i)
-            for i, mask in enumerate(self.training)
-        ]
-        p1, p25 = np.percentile(found, (1, 25))
-        return float(p1), float(p25)
-
-    # ------------------------------------------------------------------------------------------ whole masks
-
-    @cached_property
-    def _box(self) -> tuple[int, ...]:
-        boxes = [box_of(mask) for mask in self.training]
-        sizes = [box[1] for box in boxes if box] or [self.shape]
-        return tuple(ceil(n * WIDER) for n in np.max(sizes, axis=0))
-
-    @cached_property
-    def _vectors(self) -> Maps:
-        return np.stack([self._centred(mask) for mask in self.training])
-
-    def _centred(self, mask: Mask) -> Maps:
-        """Return the shares of each label on a coarse grid about the centroid: (labels, cells)."""
-        voxels = np.argwhere(mask)
-        centre = np.floor(voxels.mean(0) + 0.5 + 1e-6) if len(voxels) else np.zeros(mask.ndim)
-        factor = ceil(max(self._box) / CELLS[mask.ndim])
-        size = tuple(ceil(n / factor) * factor for n in self._box)
-        part = cut(mask, [int(c) - n // 2 for c, n in zip(centre, size, strict=True)], size)
-        return _pooled(part, self.labels, factor).reshape(len(self.labels), -1)
-
-    def _whole(self, mask: Mask, besides: int | None) -> NDArray[np.float64]:
-        one, many = self._centred(mask), self._vectors
-        shared = np.einsum("nlc,lc->nl", many, one)
-        dice = _mean_dice(shared, (one**2).sum(-1), (many**2).sum(-1))
-        return dice if besides is None else np.delete(dice, besides)
-
-    # ------------------------------------------------------------------------------------------------ parts
-
-    @cached_property
-    def _factor(self) -> int:
-        return max(max(self.shape) // PART_CELLS[len(self.shape)], 1)
-
-    @cached_property
-    def _edge(self) -> int:
-        """Background around a training mask, so that a part may hang over its edge by half a frame."""
-        return self._factor * ceil(max(self.shape) / 2 / self._factor)
-
-    @cached_property
-    def _searched(self) -> list[tuple[NDArray[np.complex64], tuple[int, ...], Maps]]:
-        """For every training mask: its spectrum, the sizes of the transform, the energy under each place."""
-        window = np.ones((1, *(ceil(n / self._factor) for n in self.shape)), np.float32)
-        found = []
-        for mask in self.training:
-            coarse = _pooled(np.pad(mask, self._edge), self.labels, self._factor)
-            sizes = tuple(next_fast_len(n, real=True) for n in coarse.shape[1:])
-            places = tuple(
-                slice(0, n - m + 1) for n, m in zip(coarse.shape[1:], window.shape[1:], strict=True)
-            )
-            energy = _correlated(rfftn(coarse**2, sizes, _axes(coarse)), window, sizes)[
-                (slice(None), *places)
-            ]
-            found.append((rfftn(coarse, sizes, _axes(coarse)), sizes, energy))
-        return found
-
-    def _parts(self, mask: Mask, besides: int | None) -> NDArray[np.float64]:
-        """Return the Dice to the best parts of the training masks."""
-        one = _pooled(mask, self.labels, self._factor)
-        matches: list[tuple[float, int, tuple[int, ...]]] = []
-        for i in range(len(self.training)):
-            if i != besides:
-                score, place = self._best(one, i)
-                matches.append((score, i, place))
-        best = sorted(matches, reverse=True)[:BEST]
-        return np.array([self._exact(mask, i, place) for _, i, place in best] or [0.0])
-
-    def _best(self, one: Maps, index: int) -> tuple[float, tuple[int, ...]]:
-        """Return the best coarse Dice to parts of a training mask, and the first voxel of that part."""
-        spectrum, sizes, energy = self._searched[index]
-        shared = _correlated(spectrum, one, sizes)[tuple(slice(0, n) for n in energy.shape)]
-        own = (one**2).sum(_axes(one), keepdims=True)
-        dice = _mean_dice(np.moveaxis(shared, 0, -1), np.moveaxis(own, 0, -1), np.moveaxis(energy, 0, -1))
-        place = np.unravel_index(int(dice.argmax()), dice.shape)
-        return float(dice.max()), tuple(int(n) * self._factor - self._edge for n in place)
-
-    def _exact(self, mask: Mask, index: int, place: tuple[int, ...]) -> float:
-        """Return the best Dice to parts of a training mask within a coarse cell of a place."""
-        reach = self._factor
-        around = cut(self.training[index], [n - reach for n in place], [n + 2 * reach for n in self.shape])
-        views = np.lib.stride_tricks.sliding_window_view(around, self.shape)
-        scores = [_dice(mask, views[shift], self.labels) for shift in np.ndindex(views.shape[: mask.ndim])]
-        return max(scores)
+        return float(_mean_dice(*(np.stack(part, axis=-1) for part in zip(*counts, strict=True))).max())
 
 
 def novelty(mask: Mask, training: Sequence[Mask]) -> float:
@@ -273,14 +166,32 @@ def novelty_floor(training: Sequence[Mask], shape_voxels: Sequence[int] | None =
     return Gallery.of(training, shape_voxels).floor()
 
 
-def _mean_dice(
-    shared: NDArray[np.floating], one: NDArray[np.floating], other: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def _mean_dice(shared: NDArray[np.floating], one: NDArray[np.floating], other: NDArray[np.floating]) -> Array:
     """Return the mean over the last axis (labels); a label that neither has does not count."""
     both = np.asarray(one + other, np.float64)
     there = both > 1e-3
     dice = np.where(there, 2 * shared / np.maximum(both, 1e-3), 0.0)
     return np.asarray(dice.sum(-1) / np.maximum(there.sum(-1), 1))
+
+
+def _dice(one: Mask, other: Mask, labels: Sequence[int]) -> float:
+    counts = [
+        (
+            np.count_nonzero((one == n) & (other == n)),
+            np.count_nonzero(one == n),
+            np.count_nonzero(other == n),
+        )
+        for n in labels
+    ]
+    return float(_mean_dice(*np.array(counts, float).T))
+
+
+def _overlaps(around: NDArray[np.bool_], part: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Return, for every place of a part, the voxels that both have, that it has, that lie under it."""
+    turned = part[(slice(None, None, -1),) * part.ndim].astype(float)
+    shared = np.rint(fftconvolve(around.astype(float), turned, "valid"))
+    under = np.rint(fftconvolve(around.astype(float), np.ones(part.shape), "valid"))
+    return shared, np.full(shared.shape, float(part.sum())), under
 
 
 def _pooled(mask: Mask, labels: Sequence[int], factor: int) -> Maps:
@@ -302,11 +213,10 @@ def _axes(maps: Maps) -> tuple[int, ...]:
 
 
 def _part(mask: Mask, shape: tuple[int, ...], generator: np.random.Generator) -> Mask:
-    """Return a part of a mask around a labelled voxel."""
+    """Return a part of a mask around a labelled voxel, within the mask where it is large enough."""
     voxels = np.argwhere(mask)
     centre = voxels[generator.integers(len(voxels))] if len(voxels) else np.array(mask.shape) // 2
-    first = [
-        min(max(int(c) - n // 2, min(0, m - n)), max(0, m - n))
-        for c, n, m in zip(centre, shape, mask.shape, strict=True)
-    ]
+    first = []
+    for c, n, m in zip(centre.tolist(), shape, mask.shape, strict=True):
+        first.append(min(max(c - n // 2, min(0, m - n)), max(0, m - n)))
     return cut(mask, first, shape)

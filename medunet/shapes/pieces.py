@@ -1,4 +1,4 @@
-"""Single pieces of a label (a lesion, a nucleus), cut out of the training masks, varied and set down again."""
+"""Single pieces of a label (a lesion, a nucleus): cut out of the training masks, varied, set down again."""
 
 from __future__ import annotations
 
