@@ -88,9 +88,8 @@ def _range(name: str, values: Sequence[float], wider: float) -> Range:
     if name == "largest_share":
         return low * (1 - wider) if low < 1 else 1.0, 1.0
     room = wider * (high - low)
-    return (floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))), ceil(
-        high + room
-    )
+    lowest = floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))
+    return float(lowest), float(ceil(high + room))
 
 
 def repaired(mask: Mask, rules: Rules) -> Mask:
