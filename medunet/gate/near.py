@@ -121,11 +121,18 @@ def shifted_correlation(templates: Tensor, regions: Tensor) -> Tensor:
     spectrum = torch.fft.rfftn(regions, dim=axes) * torch.fft.rfftn(template, s=shape, dim=axes).conj()
     cross = torch.fft.irfftn(spectrum, s=shape, dim=axes)
     cross = cross[(slice(None), *(slice(0, r - t + 1) for r, t in zip(shape, size, strict=True)))]
-    pool = functional.avg_pool2d if d == 2 else functional.avg_pool3d
-    mean = pool(regions[:, None], size, 1)[:, 0]
-    square = pool(regions.square()[:, None], size, 1)[:, 0]
-    spread = ((square - mean.square()).clamp(min=0) * count).sqrt() + 1e-3
+    total, square = _window_sums(regions, size), _window_sums(regions.square(), size)
+    spread = (square - total.square() / count).clamp(min=0).sqrt() + 1e-3
     return cross / spread
+
+
+def _window_sums(regions: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the sums over all windows of a size, axis by axis: (B, *(r - t + 1))."""
+    out = regions.double()
+    for axis, n in enumerate(size, start=1):
+        summed = functional.pad(out.movedim(axis, -1).cumsum(-1), (1, 0))
+        out = (summed[..., n:] - summed[..., :-n]).movedim(-1, axis)
+    return out.float()
 
 
 def _stack(view: View) -> Tensor:
