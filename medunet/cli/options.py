@@ -50,9 +50,9 @@ def open_run(run: Path, workspace: Path) -> Any:
 
 def load_both(recipe: str, card: str | None, settings: list[str] | None) -> tuple[Any, Any]:
     """Return the recipe with its settings, and the card: the named one, or the recipe's own."""
-    from medunet.config.load import find_yaml, load_card, load_recipe
+    from medunet.config.load import find_yaml, load_any_recipe, load_card
 
-    chosen = load_recipe(recipe, settings or [])
+    chosen = load_any_recipe(recipe, settings or [])
     return chosen, load_card(card or chosen.card, near=None if card else find_yaml(recipe, "pipelines"))
 
 

@@ -66,19 +66,30 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     fold: Annotated[int | None, typer.Option(help="Only this fold; default: all that are trained.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where tables, report and masks go.")] = None,
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Of a generator: the segmentation run that says how scans obey masks.")
+    ] = None,
     card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
     device: Device = None,
     backend: Backend = "torch",
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
-    """Score a run on cases it was not trained on: tables, intervals and a report with pictures."""
+    """Score a run (or judge a generator) on cases it was not trained on: tables, intervals, pictures."""
     from medunet.config.load import load_card
     from medunet.workflows import evaluate as work
 
+    chosen = open_run(run, workspace)
+    if chosen.makes_scans:
+        from medunet.workflows.judge import judge
+
+        known = open_run(segmenter, workspace) if segmenter else None
+        result = judge(chosen, workspace=workspace, fold=fold, segmenter=known, out=out, device=device)
+        finish(result, json_file)
+        return
     other = load_card(card) if card else None
     result = work.evaluate(
-        open_run(run, workspace),
+        chosen,
         data=data,
         fold=fold,
         out=out,

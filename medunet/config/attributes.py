@@ -18,7 +18,7 @@ class Attribute(Record):
     high: float | None = None
 
     def code(self, value: Value | None) -> float:
-        """Return what the network is given: the category's index, or the standardised number; NaN: unknown."""
+        """Return what the network is given: a category's index, a standardised number, or NaN: unknown."""
         if value is None or (self.values and value not in self.values):
             return float("nan")
         return float(self.values.index(str(value))) if self.values else (float(value) - self.mean) / self.std

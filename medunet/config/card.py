@@ -13,7 +13,9 @@ from medunet.config.base import Record
 Modality = Literal["CT", "MR", "PET", "US", "XR", "fundus", "microscopy", "EM"]
 Layout = Literal["msd", "nnunet", "bids", "folders", "dicom"]
 
+SYNTHETIC_CARD = "_synthetic"  # ends the name of a synthetic set's card
 LARGEST_LABEL = 254  # masks are kept as uint8
+IGNORED = 255  # in a preprocessed mask: a voxel that nothing is learnt from
 
 
 def plain(name: str) -> str:
@@ -151,6 +153,9 @@ class Card(Record):
     mask: MaskRule = MaskRule()
     patient: str = "(.+)"  # regular expression on the case id; its first group is the patient
     pixel_mm: float | None = Field(None, gt=0)  # edge of a pixel where the files do not say
+    attributes: str | None = (
+        None  # a CSV or TSV below the data folder: case or patient, then what is known of it
+    )
     tolerance_mm: float = Field(1.0, gt=0)  # surface distance that counts as agreement (NSD)
     expect: Expect = Expect()
     series: tuple[SeriesRule, ...] = ()  # of a study, one per channel; see medunet.studies.choose

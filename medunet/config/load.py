@@ -11,6 +11,7 @@ import yaml
 
 from medunet.config.base import parse
 from medunet.config.card import Card
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.recipe import Recipe
 from medunet.errors import ConfigError
 
@@ -18,9 +19,26 @@ SIZE_LIMIT_BYTES = 1_000_000  # a card has a few kB; anything bigger is not one
 
 
 def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Return a recipe from a file or a shipped name, with `key=value` settings applied."""
-    path = find_yaml(place, "pipelines")
-    return parse(Recipe, with_settings(read_yaml(path), settings), where=str(place))
+    """Return a segmentation recipe from a file or a shipped name, with `key=value` settings applied."""
+    found = load_any_recipe(place, settings)
+    if isinstance(found, GeneratorRecipe):
+        raise ConfigError(
+            f"{place}: makes synthetic scans (`task: synthesize`); expected a segmentation recipe."
+        )
+    return found
+
+
+def load_any_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe | GeneratorRecipe:
+    """Return the recipe of a segmenter or, where it says `task: synthesize`, of a generator."""
+    values = with_settings(read_yaml(find_yaml(place, "pipelines")), settings)
+    return as_recipe(values, where=str(place))
+
+
+def as_recipe(values: Any, *, where: str) -> Recipe | GeneratorRecipe:
+    """Return the record that the `task` key asks for."""
+    if isinstance(values, dict) and values.get("task") == "synthesize":
+        return parse(GeneratorRecipe, values, where=where)
+    return parse(Recipe, values, where=where)
 
 
 def load_card(place: str | Path, near: Path | None = None) -> Card:

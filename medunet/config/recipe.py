@@ -13,6 +13,11 @@ from medunet.errors import ConfigError
 Axis = Annotated[int, Field(ge=0, le=2)]
 
 
+def _unset(value: object) -> bool:
+    """Say whether a key that came later is unset: not written then, so that older runs keep their names."""
+    return value is None
+
+
 class NetworkChoice(Record):
     """A network by its file name in `models/networks`, with options of its own."""
 
@@ -78,6 +83,11 @@ class Training(Record):
     workers: int | None = Field(None, ge=0)  # threads that prepare patches; default: 1 on CPU, 8 with a GPU
     threads: int | None = Field(None, ge=1)  # CPU threads of torch; default: the cores of this machine
     seed: int = Field(0, ge=0)
+    # Folds, and which patients are learnt from, follow from it: equal for trainings that are to be compared.
+    split_seed: int | None = Field(None, ge=0, exclude_if=_unset)  # default: seed
+    patients: int | None = Field(
+        None, ge=1, exclude_if=_unset
+    )  # that are learnt from; default: all of a fold
 
     @field_validator("budget")
     @classmethod
@@ -87,6 +97,15 @@ class Training(Record):
         except ConfigError as error:
             raise ValueError(str(error).removeprefix("budget: ")) from None
         return text
+
+
+class SyntheticChoice(Record):
+    """A synthetic set to learn from besides the real cases, and how much of it."""
+
+    set: str = Field(min_length=1)  # its folder; {fold} becomes the fold's number: a generator knows one fold
+    ratio: float = Field(2.0, ge=0.5, le=5)  # synthetic cases per real one
+    batch_share: float = Field(0.5, ge=0, le=0.5)  # of the patches: more of them hurts (docs/synthesis.md)
+    real_only: float = Field(0.2, ge=0, le=1)  # last share of the budget: the end is learnt from real cases
 
 
 class Inference(Record):
@@ -101,6 +120,7 @@ class Inference(Record):
 class Recipe(Record):
     """One run: everything that decides its result, besides the data."""
 
+    task: Literal["segment"] = "segment"
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     card: str  # name of a card, or the path of one
     folds: int = Field(5, ge=2)
@@ -110,3 +130,4 @@ class Recipe(Record):
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
     inference: Inference = Inference()
+    synthetic: SyntheticChoice | None = Field(None, exclude_if=_unset)

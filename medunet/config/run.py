@@ -15,7 +15,8 @@ from typing import Any
 
 from medunet.config.base import Record, parse
 from medunet.config.card import Card
-from medunet.config.load import read_yaml
+from medunet.config.generator import GeneratorRecipe
+from medunet.config.load import as_recipe, read_yaml
 from medunet.config.plan import Plan
 from medunet.config.ranges import Ranges
 from medunet.config.recipe import Recipe
@@ -29,6 +30,12 @@ class Folds(Record):
     validation: tuple[tuple[str, ...], ...]  # case ids per fold
     patients: dict[str, str]  # case id -> patient
     content: dict[str, str]  # case id -> hashes of image and mask, to know a training case again
+    left_out: tuple[tuple[str, ...], ...] = ()  # case ids per fold, neither learnt from nor scored; (): none
+
+    def training(self, fold: int) -> tuple[str, ...]:
+        """Return the case ids that a fold learns from, sorted."""
+        rest = {*self.validation[fold], *(self.left_out[fold] if self.left_out else ())}
+        return tuple(sorted(set(self.patients) - rest))
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,34 @@ class RunFolder:
         return cls(path)
 
     @cached_property
+    def any_recipe(self) -> Recipe | GeneratorRecipe:
+        """The resolved recipe, of a segmenter or a generator."""
+        return as_recipe(read_yaml(self.path / "config.yaml"), where=str(self.path / "config.yaml"))
+
+    @property
+    def makes_scans(self) -> bool:
+        """Whether the run is a generator."""
+        return isinstance(self.any_recipe, GeneratorRecipe)
+
+    @cached_property
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return parse(Recipe, read_yaml(self.path / "config.yaml"), where=str(self.path / "config.yaml"))
+        """The recipe of a segmenter; ConfigError if the run is a generator."""
+        if isinstance(self.any_recipe, GeneratorRecipe):
+            raise ConfigError(
+                f"{self.path}: is a generator of synthetic scans; expected a segmentation run. "
+                "Use it with `medunet sample` and `medunet evaluate`."
+            )
+        return self.any_recipe
+
+    @cached_property
+    def generator(self) -> GeneratorRecipe:
+        """The recipe of a generator; ConfigError if the run is a segmenter."""
+        if not isinstance(self.any_recipe, GeneratorRecipe):
+            raise ConfigError(
+                f"{self.path}: is a segmentation run; expected a generator. Train one from a recipe with "
+                "`task: synthesize`, such as synth_hippocampus."
+            )
+        return self.any_recipe
 
     @cached_property
     def card(self) -> Card:

@@ -39,6 +39,7 @@ class Manifest(Record):
     salt: str  # of the hashed patients
     masks: str  # how new masks were made: a name of medunet.shapes, or `flow`
     masks_options: dict[str, Any] = {}
+    asked: dict[str, str] = {}  # attributes that were asked for
     sampler: str
     steps: int
     guidance: float

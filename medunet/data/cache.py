@@ -18,12 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medunet.config.card import Card
+from medunet.config.card import IGNORED, Card
 from medunet.config.plan import Plan
 from medunet.data.cases import Case
 from medunet.data.fingerprint import content_key, read_pair
 from medunet.data.preprocess import network_shape, normalise, resample_image, resample_mask, to_outputs
 from medunet.errors import DataError
+from medunet.io.check import same_grid
+from medunet.io.read import read_mask
+from medunet.io.volume import Volume
 
 VERSION = "1"  # raise it when preprocessing changes
 FOREGROUND_POINTS = 10_000  # voxels remembered per label and case, to centre patches on
@@ -45,7 +48,7 @@ class Entry:
 
     @property
     def mask(self) -> NDArray[np.uint8]:
-        """(X, Y[, Z]) network outputs, memory-mapped."""
+        """(X, Y[, Z]) network outputs, memory-mapped; of synthetic cases also IGNORED."""
         found: NDArray[np.uint8] = np.load(self.folder / "mask.npy", mmap_mode="r", allow_pickle=False)
         return found
 
@@ -64,15 +67,23 @@ def preprocessing_key(content: str, card: Card, plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def cached(case: Case, card: Card, plan: Plan, content: str, cache: Path) -> Entry:
-    """Return the entry of a case, made now if it is not there; an interrupted one is made again."""
+def cached(
+    case: Case, card: Card, plan: Plan, content: str, cache: Path, weights: Path | None = None
+) -> Entry:
+    """Return the entry of a case, made now if it is not there; an interrupted one is made again.
+
+    weights: a mask on the case's grid; voxels that are 0 in it become IGNORED. `content` must tell it apart.
+    """
     folder = cache / "cases" / preprocessing_key(content, card, plan)
     if (folder / "entry.json").is_file():
         return Entry(case.id, folder)
     image, mask = read_pair(case, card)
     shape = network_shape(image.shape, image.spacing_mm, plan)
     resampled = normalise(resample_image(image.array, shape, image.spacing_mm), plan)
-    labels = resample_mask(to_outputs(mask.array, card), shape)
+    outputs = to_outputs(mask.array, card)
+    if weights is not None:
+        outputs[_weights(weights, mask) == 0] = IGNORED
+    labels = resample_mask(outputs, shape)
     arrays: dict[str, NDArray[Any]] = {
         "image": np.clip(resampled, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16),
         "mask": labels,
@@ -92,11 +103,18 @@ def cached(case: Case, card: Card, plan: Plan, content: str, cache: Path) -> Ent
     return Entry(case.id, folder)
 
 
+def _weights(path: Path, mask: Volume) -> NDArray[np.uint8]:
+    found = read_mask(path, labels=(1,))
+    if problem := same_grid(mask, found):
+        raise DataError(problem)
+    return found.array
+
+
 def foreground_points(labels: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return up to 10,000 voxels of each label as rows (label, x, y[, z])."""
+    """Return up to 10,000 voxels of each label as rows (label, x, y[, z]); none that is IGNORED."""
     rows = []
     generator = np.random.default_rng(0)
-    for label in np.unique(labels[labels > 0]):
+    for label in np.unique(labels[(labels > 0) & (labels != IGNORED)]):
         flat = np.flatnonzero(labels == label)
         kept = np.sort(generator.choice(flat, min(FOREGROUND_POINTS, len(flat)), replace=False))
         points = np.stack(np.unravel_index(kept, labels.shape), axis=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medunet.config.card import Card, MaskRule
+from medunet.config.card import SYNTHETIC_CARD, Card, MaskRule
 from medunet.data.cases import Case
 from medunet.data.findings import Finding
 from medunet.errors import DataError
@@ -35,6 +35,7 @@ REMARKS = {
     "every voxel is": "constant",
     "rename the file": "name",
     "right angles": "skewed",
+    "marked synthetic": "synthetic",
 }
 
 
@@ -48,12 +49,14 @@ class Rules:
     labels: Mapping[int, str] | None = None
     drawn_names: Mapping[str, int] | None = None  # of regions in DICOM SEG and RTSTRUCT
     calibrated: bool = False  # intensities have a unit, as in CT
+    synthetic: bool = False  # the card is of a synthetic set
 
     @classmethod
     def of(cls, card: Card) -> Rules:
         """Return the rules of a card."""
         names = {value: label.name for value, label in card.labels.items()}
-        return cls(card.channels, card.pixel_mm, card.mask, names, card.drawn_names, card.modality == "CT")
+        calibrated, synthetic = card.modality == "CT", card.name.endswith(SYNTHETIC_CARD)
+        return cls(card.channels, card.pixel_mm, card.mask, names, card.drawn_names, calibrated, synthetic)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def examine_case(subject: Subject, rules: Rules) -> Examined:
     findings: list[Finding] = []
     try:
         image = _image(subject, rules)
-        findings += _remarks(subject.path, image)
+        findings += _remarks(subject.path, image, synthetic=rules.synthetic)
         facts = _facts(image)
     except MemoryError:
         return Examined(subject, (Finding.of("memory", subject.path, "too large for this machine"),), None)
@@ -136,14 +139,17 @@ def _layout(source: Path | Source) -> Layout:
     return layout_of(source if isinstance(source, Source) else source_of(source), any_grid=True)
 
 
-def _remarks(path: Path, image: Volume) -> list[Finding]:
-    """Turn what the reader said into findings; a sheared grid is an error, whatever it said."""
+def _remarks(path: Path, image: Volume, *, synthetic: bool) -> list[Finding]:
+    """Turn what the reader said into findings; a sheared grid is an error, whatever it said.
+
+    That an image is synthetic is news only where the set is not meant to be.
+    """
     said = []
     for text in image.warnings:
         kind = next((kind for words, kind in REMARKS.items() if words in text), "odd")
         if text == "one slice only" and image.header.get("format") == "dicom":
             kind = "slice"  # a DICOM file is one slice by nature
-        said.append(Finding.of(kind, path, text))
+        said += [Finding.of(kind, path, text)] * (kind != "synthetic" or not synthetic)
     skew = axis_skew(image.grid.affine)
     if skew > SHEAR_LIMIT:
         said = [finding for finding in said if finding.kind != "skewed"]

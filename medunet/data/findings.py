@@ -74,6 +74,11 @@ KINDS: dict[str, Kind] = {
     "duplicate": Kind(
         "warning", "every image once", "keep one copy: a double in training and test flatters the score"
     ),
+    "synthetic": Kind(
+        "warning",
+        "scans of patients",
+        "keep it apart: a synthetic set has its own folder and card, and is never validated on",
+    ),
     "outlier": Kind(
         "warning", "cases that resemble each other", "look at the case: another unit, crop or kind of scan"
     ),

@@ -1,13 +1,16 @@
 """Training patches as a pure function of (seed, position): nothing to save for resume, no worker to reseed.
 
 Position p of the stream is patch p of the training, whatever the number of threads, processes or restarts.
+With synthetic cases it is a function of (seed, position, share): `share` of the patches are synthetic. The
+others are bit for bit those of a training without synthetic cases, which makes that one a fair control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +22,11 @@ from medunet.data.augment import Variation, draw, source_box, vary_intensity, va
 from medunet.data.cache import Entry
 
 MOST_OPEN = 256  # memory maps kept open
+Arrays = tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]  # image, mask, foreground points
+
+
+def _none(_: int) -> float:
+    return 0.0
 
 
 @dataclass
@@ -37,14 +45,16 @@ class PatchSource:
     seed: int
     margin_voxels: tuple[int, ...] = ()
     mirror_pairs: tuple[tuple[int, int], ...] = ()
-    _open: dict[int, tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]] = field(
-        default_factory=dict
-    )
+    synthetic: Sequence[Entry] = ()
+    _open: dict[Path, Arrays] = field(default_factory=dict)
 
-    def patch(self, position: int) -> tuple[Tensor, Tensor]:
-        """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64."""
+    def patch(self, position: int, share: float = 0.0) -> tuple[Tensor, ...]:
+        """Return patch `position`: image (C, *patch + 2 margins) float32 and mask (*patch) int64.
+
+        share: of patches that are synthetic, 0 to 0.5.
+        """
         generator = np.random.default_rng((self.seed, position))
-        image, mask, points = self._case(position)
+        image, mask, points = self._case(position, share)
         centre = self._centre(generator, mask.shape, points)
         variation = draw(generator, self.augmentation, self.spacing_mm, len(image))
         margin = self.margin_voxels or (0,) * mask.ndim
@@ -64,17 +74,34 @@ class PatchSource:
         inner = tuple(slice(m, n - m) for m, n in zip(margin, outer, strict=True))
         return vary_intensity(image, variation).contiguous(), mask[inner].long().contiguous()
 
-    def _case(self, position: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int32]]:
+    def case_index(self, position: int, *, synthetic: bool = False) -> int:
         """Return the case of a position: every case once per round, in an order drawn for the round."""
-        turn, place = divmod(position, len(self.entries))
-        order = np.random.default_rng((self.seed, 1, turn)).permutation(len(self.entries))
-        index = int(order[place])
-        found = self._open.get(index)
+        count = len(self.synthetic if synthetic else self.entries)
+        turn, place = divmod(position, count)
+        order = np.random.default_rng((self.seed, 3 if synthetic else 1, turn)).permutation(count)
+        return int(order[place])
+
+    def is_synthetic(self, position: int, share: float) -> bool:
+        """Say whether a patch is synthetic. Of two neighbours at most one is, so of a batch at most half.
+
+        (Of a batch of an odd size half, rounded up.)
+        """
+        if not self.synthetic or share <= 0:
+            return False
+        pair, place = divmod(position, 2)
+        drawn = np.random.default_rng((self.seed, 2, pair + 1)).random()  # one of a pair: 2 * share
+        return bool(drawn < share) if place == 0 else bool(share <= drawn < 2 * share)
+
+    def _case(self, position: int, share: float) -> Arrays:
+        synthetic = self.is_synthetic(position, share)
+        entry = (self.synthetic if synthetic else self.entries)[
+            self.case_index(position, synthetic=synthetic)
+        ]
+        found = self._open.get(entry.folder)
         if found is None:
             if len(self._open) >= MOST_OPEN:
                 self._open.clear()
-            entry = self.entries[index]
-            found = self._open[index] = (entry.image, entry.mask, entry.foreground)
+            found = self._open[entry.folder] = (entry.image, entry.mask, entry.foreground)
         return found
 
     def _centre(
@@ -128,14 +155,15 @@ class Batches:
     rank: int = 0
     ranks: int = 1
     workers: int = 1
+    share: Callable[[int], float] = _none  # batch number -> share of synthetic patches
 
-    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches (images (B, C, *patch), masks (B, *patch)) from number `batch` on, for ever."""
+    def starting_at(self, batch: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield batches (images (B, C, *patch), masks (B, *patch), ...) from number `batch` on, for ever."""
         if self.workers == 0:
             while True:
                 yield self._batch(batch)
                 batch += 1
-        ahead: list[Future[tuple[Tensor, Tensor]]] = []
+        ahead: list[Future[tuple[Tensor, ...]]] = []
         with ThreadPoolExecutor(
             self.workers, "patches", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
@@ -148,7 +176,8 @@ class Batches:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, batch: int) -> tuple[Tensor, ...]:
         first = (batch * self.ranks + self.rank) * self.batch_size
-        pairs = [self.source.patch(first + i) for i in range(self.batch_size)]
-        return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
+        share = self.share(batch)
+        patches = [self.source.patch(first + i, share) for i in range(self.batch_size)]
+        return tuple(torch.stack(parts) for parts in zip(*patches, strict=True))

@@ -43,3 +43,19 @@ def folds_of(
     labels = ["rare" if stratum in rare else stratum for stratum in wanted]
     split = splitter.split(np.zeros(len(cases)), labels, groups)
     return tuple(tuple(cases[i] for i in held_out) for _, held_out in split)
+
+
+def beyond(patients: Mapping[str, str], wanted: int, seed: int) -> tuple[str, ...]:
+    """Return the case ids of all but `wanted` patients of a training part, given as case id -> patient.
+
+    The patients have one order for a seed, so that ten of them are among the first twenty.
+    """
+    names = sorted(set(patients.values()))
+    if wanted > len(names):
+        raise DataError(
+            f"training.patients: {wanted} are wanted, the fold has {len(names)} to learn from. "
+            "Lower it, or leave it out to learn from all."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    kept = {names[index] for index in order[:wanted]}
+    return tuple(sorted(case for case, patient in patients.items() if patient not in kept))

@@ -77,6 +77,10 @@ class Tracker:
         """Log facts about the run that may change."""
         self._outbox.put(partial(_log_tags, values={key_of(k): short(v) for k, v in values.items()}))
 
+    def tag_other(self, run_id: str, name: str) -> None:
+        """Tag another run of the same store with `NAME.id`, where id is this run, which follows from it."""
+        self._outbox.put(partial(_tag_other, other=run_id, name=name, what=self.place.run_name))
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Log a point of every named curve."""
         numbers = {key_of(key): float(value) for key, value in values.items()}
@@ -260,6 +264,10 @@ def _log_tags(run: Run, *, values: dict[str, str]) -> None:
     tags = [RunTag(key, value) for key, value in values.items()]
     for start in range(0, len(tags), BATCH_PARAMS):
         run.client.log_batch(run.id, tags=tags[start : start + BATCH_PARAMS])
+
+
+def _tag_other(run: Run, *, other: str, name: str, what: str) -> None:
+    run.client.set_tag(other, f"{name}.{run.id}", short(what))
 
 
 def _log_model(run: Run, *, folder: Path, loader: str) -> None:

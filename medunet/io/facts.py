@@ -20,6 +20,7 @@ from medunet.io.dicom.file import PARSE_ERRORS, tags_of
 from medunet.io.dicom.file import read_header as read_dicom_header
 from medunet.io.dicom.geometry import Irregular
 from medunet.io.dicom.headers import Slice, contrast_given
+from medunet.io.doors import layout_of, source_of
 from medunet.io.find import Source
 from medunet.io.read import content_hash, read_header
 
@@ -73,6 +74,12 @@ def facts_of(source: Source, irregular: Irregular = "error") -> Facts:
         number=first.series_number,
         description=f"{words.get('SeriesDescription') or ''} {words.get('ProtocolName') or ''}".strip(),
     )
+
+
+def is_synthetic(path: Path | Source) -> bool:
+    """Tell whether a file or series is marked as made by a generator; DataError if it cannot be read."""
+    source = path if isinstance(path, Source) else source_of(path)
+    return layout_of(source, any_grid=True).facts.get("synthetic") == "YES"
 
 
 def identify(source: Source) -> Identity:

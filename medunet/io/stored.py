@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medunet.geometry import Affine, spacing_of
 from medunet.io.volume import Array, Grid
+
+SYNTHETIC = "SYNTHETIC - NOT FOR DIAGNOSIS"  # how every file of a generated case is marked, in words
+SYNTHETIC_REMARK = "marked synthetic: a generator made it, no scanner; not for diagnosis"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Layout:
     facts: dict[str, str] = field(default_factory=dict)
     header_affine: Affine | None = None  # see Grid
     planes: Grid | None = None  # replaces the grid of shape and affine: planes that are resampled
+
+    def marked(self, *, synthetic: bool) -> Layout:
+        """Return the layout with what its file says of being synthetic."""
+        if not synthetic:
+            return self
+        facts = {**self.facts, "synthetic": "YES"}
+        return replace(self, warnings=(*self.warnings, SYNTHETIC_REMARK), facts=facts)
 
     @property
     def grid(self) -> Grid:

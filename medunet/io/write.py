@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,12 +17,15 @@ import SimpleITK
 import tifffile
 from isal import igzip
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from medunet.errors import DataError
 from medunet.geometry import Affine, axis_skew
 from medunet.io.rights import give_rights
+from medunet.io.stored import SYNTHETIC
 from medunet.io.volume import Array, Volume
 
+MARKED = (".nii.gz", ".nii", ".png", ".tif", ".tiff")  # formats whose header takes a note
 ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
 QFORM_SKEW = 1e-3  # cosine between two axes above which a qform, which knows no shear, would be wrong
 GZIP_LEVEL = 2  # of ISA-L: 3 makes masks larger and slower, 1 images larger
@@ -42,15 +47,38 @@ def write_mask(path: Path, array: Array, like: Volume) -> None:
     _write(path, stored, like.grid.affine, like.grid.header_affine)
 
 
-def write_image(path: Path, array: Array, affine: Affine) -> None:
-    """Write an image (C, X, Y[, Z]) or (X, Y[, Z]) with its affine (voxel -> RAS mm), in its own type."""
+def write_image(path: Path, array: Array, affine: Affine, *, note: str = "") -> None:
+    """Write an image (C, X, Y[, Z]) or (X, Y[, Z]) with its affine (voxel -> RAS mm), in its own type.
+
+    note: plain words for the header; of NIfTI the first 80 characters, of MHA and NRRD none.
+    """
     dims = affine.shape[0] - 1
     if array.ndim not in (dims, dims + 1):
         raise DataError(f"{path}: an image of shape {array.shape} does not fit an affine of {dims} axes")
     stored = np.moveaxis(array, 0, -1) if array.ndim == dims + 1 else array
     if stored.ndim == dims + 1 and stored.shape[-1] == 1:
         stored = stored[..., 0]
-    _write(path, np.ascontiguousarray(stored), affine)
+    _write(path, np.ascontiguousarray(stored), affine, note=note)
+
+
+def write_synthetic_image(
+    path: Path, array: Array, affine: Affine, text: str = "", sidecar: Mapping[str, Any] | None = None
+) -> None:
+    """Write a generated image or mask as `write_image` does, marked as synthetic in its header.
+
+    NIfTI says it in `descrip`, PNG in the chunks Warning and Description, TIFF in ImageDescription. `text`
+    follows the mark; `sidecar` becomes the JSON file of the same name. The same call writes the same bytes.
+    DataError for a format that has no place for the mark.
+    """
+    ending = next((e for e in MARKED if path.name.lower().endswith(e)), None)
+    if ending is None:
+        raise DataError(f"{path}: a synthetic image must say so; expected one of {', '.join(MARKED)}")
+    if sidecar is not None:
+        beside = path.with_name(f"{path.name[: -len(ending)]}.json")
+        with write_atomic(beside) as temporary:
+            facts = {"Synthetic": True, "Description": SYNTHETIC, **sidecar}
+            temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_image(path, array, affine, note=f"{SYNTHETIC}; {text}".rstrip("; "))
 
 
 @contextmanager
@@ -105,7 +133,9 @@ def _smallest(path: Path, array: Array) -> Array:
     return array.astype(np.min_scalar_type(largest), copy=False)
 
 
-def _write(path: Path, stored: Array, affine: Affine, in_space: Affine | None = None) -> None:
+def _write(
+    path: Path, stored: Array, affine: Affine, in_space: Affine | None = None, *, note: str = ""
+) -> None:
     """Write an array in stored order: (*spatial) or (*spatial, channels)."""
     ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
     if ending is None:
@@ -115,14 +145,16 @@ def _write(path: Path, stored: Array, affine: Affine, in_space: Affine | None = 
         raise DataError(f"{path}: a 3D array does not fit into {ending}; use .nii.gz, .mha or .nrrd")
     with write_atomic(path, stored.nbytes) as temporary:
         if ending.startswith(".nii"):
-            _nifti(temporary, stored, affine, in_space, zipped=ending == ".nii.gz")
+            _nifti(temporary, stored, affine, in_space, zipped=ending == ".nii.gz", note=note)
         elif ending in (".mha", ".nrrd"):
             _itk(temporary, stored, affine, in_space)
         else:
-            _raster(path, temporary, stored, ending)
+            _raster(path, temporary, stored, ending, note)
 
 
-def _nifti(path: Path, stored: Array, affine: Affine, in_space: Affine | None, *, zipped: bool) -> None:
+def _nifti(
+    path: Path, stored: Array, affine: Affine, in_space: Affine | None, *, zipped: bool, note: str
+) -> None:
     dims = affine.shape[0] - 1
     full = np.eye(4)
     full[:dims, :dims], full[:dims, 3] = affine[:dims, :dims], affine[:dims, dims]
@@ -132,6 +164,7 @@ def _nifti(path: Path, stored: Array, affine: Affine, in_space: Affine | None, *
         stored = stored[:, :, None, :]
     image = nib.Nifti1Image(stored, full, dtype=stored.dtype)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = note.encode("ascii", "replace")[:80]
     image.set_sform(full, 1)
     if axis_skew(full) > QFORM_SKEW:
         image.set_qform(None, 0)  # readers that know no sform must refuse, not read a turned image
@@ -170,17 +203,31 @@ def _write_itk(image: SimpleITK.Image, path: Path, *, compress: bool) -> None:
         raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
-def _raster(path: Path, temporary: Path, stored: Array, ending: str) -> None:
+def _raster(path: Path, temporary: Path, stored: Array, ending: str, note: str) -> None:
     pixels = np.ascontiguousarray(np.swapaxes(stored, 0, 1))
     if ending != ".png":
-        tifffile.imwrite(temporary, pixels, compression="zlib", photometric=_photometric(pixels))
+        said: dict[str, Any] = {"description": note.encode("ascii", "replace"), "metadata": None}
+        tifffile.imwrite(
+            temporary, pixels, compression="zlib", photometric=_photometric(pixels), **(said if note else {})
+        )
         return
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
+        if note:
+            raise DataError(f"{path}: 16-bit colour in PNG takes no mark; use .tif")
         _write_itk(SimpleITK.GetImageFromArray(pixels, isVector=True), temporary, compress=False)
         return
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: {pixels.dtype} does not fit into PNG; use .tif, or numbers up to 65535")
-    Image.fromarray(pixels).save(temporary)
+    Image.fromarray(pixels).save(temporary, pnginfo=_chunks(note))
+
+
+def _chunks(note: str) -> PngInfo | None:
+    if not note:
+        return None
+    chunks = PngInfo()
+    for key in ("Warning", "Description"):
+        chunks.add_text(key, note)
+    return chunks
 
 
 def _photometric(pixels: Array) -> str:

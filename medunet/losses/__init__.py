@@ -12,8 +12,9 @@ from torch import Tensor
 from medunet.config.base import parse
 from medunet.errors import ConfigError
 from medunet.losses._deep import deeply_supervised
+from medunet.losses._ignored import ignoring
 
-__all__ = ["Loss", "build", "deeply_supervised", "names"]
+__all__ = ["Loss", "build", "deeply_supervised", "ignoring", "names"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K, *S) and target (B, *S) int64 to a scalar
 

@@ -59,11 +59,12 @@ class SegmentationLoss:
         """Return the scalar loss; computed in float32, whatever the network ran in."""
         images, masks = batch
         outputs = network(images)
+        loss = losses.build(self.recipe.loss.name, self.recipe.loss.options)
+        if self.recipe.synthetic is not None:  # real cases have no voxel to ignore
+            loss = losses.ignoring(loss)
         with torch.autocast(images.device.type, enabled=False):
             outputs = tuple(o.float() for o in (outputs if isinstance(outputs, tuple) else (outputs,)))
-            return losses.deeply_supervised(losses.build(self.recipe.loss.name, self.recipe.loss.options))(
-                outputs, masks
-            )
+            return losses.deeply_supervised(loss)(outputs, masks)
 
 
 @dataclass(frozen=True)

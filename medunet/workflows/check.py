@@ -9,26 +9,33 @@ from typing import Any
 import medunet
 from medunet.config.base import Record, parse
 from medunet.config.card import Card
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.recipe import LossChoice, NetworkChoice, Recipe
 from medunet.data.cases import check_expectations, find_cases
 from medunet.errors import ConfigError
 from medunet.workflows.progress import say
 
 
-def check(recipe: Recipe, card: Card, data: Path | None) -> dict[str, Any]:
+def check(recipe: Recipe | GeneratorRecipe, card: Card, data: Path | None) -> dict[str, Any]:
     """Check names, options and, with `data`, the files; return what a training would use.
 
-    ConfigError or DataError says what is wrong. Torch is loaded only for a network or loss that is given
-    options, since those are described in its own file.
+    ConfigError or DataError says what is wrong. Torch is loaded only for a generator, whose cost is measured,
+    and for a network or loss that is given options, since those are described in its own file.
     """
-    _check_choice("network", recipe.network, "models/networks", recipe.name)
-    _check_choice("loss", recipe.loss, "losses", recipe.name)
+    out: dict[str, Any] = {"recipe": recipe.name, "card": card.name}
+    if isinstance(recipe, GeneratorRecipe):
+        from medunet.workflows.check_generator import check_generator
+
+        out |= check_generator(recipe, card)
+    else:
+        _check_choice("network", recipe.network, "models/networks", recipe.name)
+        _check_choice("loss", recipe.loss, "losses", recipe.name)
+        out["network"] = recipe.network.name
     for wish in (recipe.planning.spacing_mm, recipe.planning.patch_voxels):
         if wish is not None and len(wish) != card.dims:
             raise ConfigError(
                 f"planning: {list(wish)} has {len(wish)} numbers; the card {card.name} is {card.dims}D."
             )
-    out: dict[str, Any] = {"recipe": recipe.name, "card": card.name, "network": recipe.network.name}
     if data is not None:
         found = find_cases(card, data)
         check_expectations(card, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from medunet.data.cache import Entry
 from medunet.data.sampling import Batches, PatchSource
 from medunet.engine.checkpoint import save_weights
 from medunet.engine.distributed import World
-from medunet.engine.loop import Outcome, Trainer
+from medunet.engine.loop import Loss, Outcome, Score, Trainer
 from medunet.engine.tracking import Tracker
 from medunet.io.write import write_atomic
 from medunet.tasks.segment import SegmentationLoss, ValidationScore, make_network, predict_outputs
 from medunet.workflows.overlay import overlay
 from medunet.workflows.progress import Bar, progress, say
 from medunet.workflows.served import LOADER
+from medunet.workflows.synthetic_cases import Synthetic
 
 PICTURES = 3  # overlays of held-out cases that go to MLflow
 GPU_WORKERS = 8
@@ -40,6 +41,7 @@ class Fold:
     entries: dict[str, Entry]
     tracker: Tracker | None
     failed: Mapping[str, str]  # case -> why it could not be used
+    synthetic: Synthetic | None = field(default=None, kw_only=True)
 
     @cached_property
     def held_out(self) -> list[Entry]:
@@ -48,30 +50,36 @@ class Fold:
         return [self.entries[case] for case in wanted if case in self.entries]
 
     @cached_property
+    def learners(self) -> list[Entry]:
+        """The cached training cases."""
+        wanted = set(self.run.folds.training(self.number))
+        return [entry for case, entry in self.entries.items() if case in wanted]
+
+    @cached_property
     def folder(self) -> Path:
         """The folder of the fold."""
         return self.run.fold(self.number)
 
     def train(self) -> dict[str, Any]:
         """Fit, keep the weights, score all held-out cases."""
-        recipe, plan, world = self.run.recipe, self.run.plan, self.world
-        torch.manual_seed(recipe.training.seed)
-        network = make_network(plan, recipe)
+        how, world = self.run.any_recipe.training, self.world
+        torch.manual_seed(how.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
+        network = self._network()
         with ExitStack() as stack:
             self.bar = (
                 stack.enter_context(progress(f"Training fold {self.number}", 100)) if world.leads else None
             )
             log = stack.enter_context((self.folder / "metrics.jsonl").open("a", encoding="utf-8"))
-            trainer = Trainer(
+            trainer = self.trainer = Trainer(
                 network,
-                SegmentationLoss(recipe),
+                self._loss(),
                 self._batches(network).starting_at,
-                recipe.training,
+                how,
                 world,
                 self.folder,
                 lambda step, share, numbers: self._report(log, step, share, numbers),
-                self._score(recipe.training.validate_cases),
+                self._score(how.validate_cases),
             )
             try:
                 outcome = trainer.fit()
@@ -86,11 +94,16 @@ class Fold:
             )
         return self._finish(trainer, outcome)
 
+    def _network(self) -> torch.nn.Module:
+        return make_network(self.run.plan, self.run.recipe)
+
+    def _loss(self) -> Loss:
+        return SegmentationLoss(self.run.recipe)
+
     def _batches(self, network: torch.nn.Module) -> Batches:
         recipe, plan = self.run.recipe, self.run.plan
-        held_out = {entry.case for entry in self.held_out}
         source = PatchSource(
-            [entry for case, entry in self.entries.items() if case not in held_out],
+            self.learners,
             network.snap(plan.patch_voxels),  # type: ignore[operator]
             plan.spacing_mm,
             recipe.augmentation,
@@ -98,22 +111,38 @@ class Fold:
             recipe.training.seed,
             network.margin,  # type: ignore[arg-type]
             self.run.card.mirror_pairs,
+            self.synthetic.entries if self.synthetic else (),
         )
-        workers = recipe.training.workers
+        return self._stream(source)
+
+    def _stream(self, source: PatchSource) -> Batches:
+        workers = self.run.any_recipe.training.workers
         if workers is None:
             workers = 1 if self.world.device.type == "cpu" else GPU_WORKERS
-        return Batches(source, plan.batch_size, self.world.rank, self.world.size, workers)
+        batches = Batches(source, self.run.plan.batch_size, self.world.rank, self.world.size, workers)
+        return replace(batches, share=self._share) if self.synthetic else batches
 
-    def _score(self, cases: int | None) -> ValidationScore | None:
-        chosen = (
-            self.held_out
-            if cases is None
-            else self.held_out[:: max(1, -(-len(self.held_out) // max(1, cases)))]
-        )
-        if cases == 0 or not chosen:
+    def _share(self, batch: int) -> float:
+        """Return which share of a batch is synthetic: none in the last part of the budget.
+
+        Exact with a budget in steps. With one in time, batches are prepared a few ahead: so many come late.
+        """
+        choice, how = self.run.recipe.synthetic, self.run.recipe.training
+        if choice is None or self.trainer.clock.progress(batch // how.accumulate) >= 1 - choice.real_only:
+            return 0.0
+        return choice.batch_share
+
+    def _score(self, cases: int | None) -> Score | None:
+        if not (chosen := self._watched(cases)):
             return None
         recipe = self.run.recipe
         return ValidationScore(chosen, self.run.plan, recipe, self.run.card.label_names, self.world.device)
+
+    def _watched(self, cases: int | None) -> list[Entry]:
+        """Return so many held-out cases, evenly drawn; all for None."""
+        if cases is None or cases == 0:
+            return [] if cases == 0 else self.held_out
+        return self.held_out[:: max(1, -(-len(self.held_out) // cases))]
 
     def _report(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
         if not self.world.leads:
@@ -135,21 +164,33 @@ class Fold:
             "wait_share": round(outcome.wait_share, 4),
             "best": outcome.state.best,
             "final": None,
+            "learnt_from": self._learnt_from(),
         }
         if self.world.leads:
-            network = make_network(self.run.plan, self.run.recipe)
+            network = self._network()
             network.load_state_dict(outcome.weights)
             if score := self._score(None):
                 facts["final"] = score(network.to(self.world.device).eval())
                 facts["best"] = outcome.state.best or facts["final"]["score"]
             with write_atomic(self.folder / "fold.json") as temporary:
                 temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-            save_weights(self.folder / "weights.safetensors", outcome.weights, {"made_by": "medunet"})
+            weights = self._plain(network, outcome.weights)
+            save_weights(self.folder / "weights.safetensors", weights, {"made_by": "medunet"})
             trainer.checkpoints.clear()
             self._track_results(network, facts)
             self._close("FINISHED")
         self.world.wait()
         return result(self.run, self.number, facts, self.failed)
+
+    def _plain(self, network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Return the weights as they are kept."""
+        return weights
+
+    def _learnt_from(self) -> dict[str, Any]:
+        """Return of whom and how much was learnt; names are in folds.json and synthetic.json only."""
+        patients = {self.run.folds.patients[entry.case] for entry in self.learners}
+        synthetic = self.synthetic.known if self.synthetic else None
+        return {"cases": len(self.learners), "patients": len(patients), "synthetic": synthetic}
 
     def _track_results(self, network: torch.nn.Module, facts: dict[str, Any]) -> None:
         if self.tracker is None:
@@ -192,7 +233,10 @@ def _rounded(numbers: dict[str, float]) -> dict[str, float]:
 
 def _show(bar: Bar, step: int, share: float, numbers: dict[str, float]) -> None:
     if "validation_score" in numbers:
-        say(f"step {step}: held-out Dice {numbers['validation_score']:.3f}")
+        if "validation_error" in numbers:
+            say(f"step {step}: held-out denoising error {numbers['validation_error']:.4f}")
+        else:
+            say(f"step {step}: held-out Dice {numbers['validation_score']:.3f}")
         return
     wait = 100 * numbers.get("wait_share", 0.0)
     speed = numbers.get("steps_per_second", 0.0)

@@ -6,12 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.load import write_yaml
 from medunet.config.recipe import Recipe
 from medunet.config.run import Folds, RunFolder
 from medunet.data.plan import Device
 from medunet.data.ranges import ranges_of
-from medunet.data.splits import folds_of, strata_of
+from medunet.data.splits import beyond, folds_of, strata_of
 from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.workflows.origin import origin
@@ -19,14 +20,14 @@ from medunet.workflows.prepare import Survey, plan_for
 from medunet.workflows.progress import say
 
 
-def run_path(workspace: Path, name: str | None, recipe: Recipe, found: Survey) -> Path:
+def run_path(workspace: Path, name: str | None, recipe: Recipe | GeneratorRecipe, found: Survey) -> Path:
     """Return where a run lies: named by what decides its result, so that the same command finds it."""
     what = [recipe.model_dump_json(), found.card.model_dump_json(), found.data_hash]
     short = hashlib.sha256("|".join(what).encode()).hexdigest()[:8]
     return workspace / "runs" / (name or f"{recipe.name}-{short}")
 
 
-def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
+def create(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey, device: Device) -> None:
     """Write config, card, plan, ranges and folds, unless the run is there; with run.json it is complete."""
     if (path / "run.json").is_file():
         return
@@ -36,13 +37,7 @@ def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
     prints = found.fingerprints
     strata = strata_of([p.kind for p in prints.values()], [p.labelled_share for p in prints.values()])
     patients = {case: found.cases[case].patient for case in prints}
-    seed = recipe.training.seed
-    folds = Folds(
-        seed=seed,
-        validation=folds_of(patients, dict(zip(prints, strata, strict=True)), recipe.folds, seed),
-        patients=patients,
-        content=found.content,
-    )
+    folds = _folds(recipe, patients, dict(zip(prints, strata, strict=True)), found.content)
     path.mkdir(parents=True, exist_ok=True)
     write_yaml(path / "config.yaml", recipe.model_dump(mode="json"))
     write_yaml(path / "card.yaml", found.card.model_dump(mode="json"))
@@ -60,11 +55,30 @@ def create(path: Path, recipe: Recipe, found: Survey, device: Device) -> None:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def reopen(path: Path, recipe: Recipe, found: Survey) -> RunFolder:
+def _folds(
+    recipe: Recipe | GeneratorRecipe,
+    patients: dict[str, str],
+    strata: dict[str, str],
+    content: dict[str, str],
+) -> Folds:
+    """Return who is held out and, where the recipe asks for fewer patients, who is left out."""
+    how = recipe.training
+    seed = how.seed if how.split_seed is None else how.split_seed
+    validation = folds_of(patients, strata, recipe.folds, seed)
+    left_out: list[tuple[str, ...]] = []
+    if (wanted := how.patients) is not None:
+        training = [{c: who for c, who in patients.items() if c not in held_out} for held_out in validation]
+        left_out = [beyond(part, wanted, seed) for part in training]
+    return Folds(
+        seed=seed, validation=validation, patients=patients, content=content, left_out=tuple(left_out)
+    )
+
+
+def reopen(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey) -> RunFolder:
     """Return the run at `path`; ConfigError if it was made with another recipe, card or data."""
     run = RunFolder.open(path)
     mine = (recipe.model_dump_json(), found.card.model_dump_json(), found.data_hash)
-    if (run.recipe.model_dump_json(), run.card.model_dump_json(), run.origin["data_hash"]) != mine:
+    if (run.any_recipe.model_dump_json(), run.card.model_dump_json(), run.origin["data_hash"]) != mine:
         raise ConfigError(
             f"{path}: was made with another recipe, card or data. Give another --name, or the same options."
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medunet.config.card import Card
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.plan import Plan
 from medunet.config.recipe import Recipe
 from medunet.data.cache import Entry, cached
@@ -25,6 +26,7 @@ from medunet.errors import DataError, MedunetError
 from medunet.io.doors import with_voxel_files
 from medunet.io.read import content_hash, read_header
 from medunet.io.write import write_atomic
+from medunet.workflows.generator_plan import generator_plan
 from medunet.workflows.progress import progress, say
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -74,9 +76,10 @@ def survey(card: Card, data: Path, cache: Path) -> Survey:
     return out
 
 
-def plan_for(found: Survey, recipe: Recipe, device: Device) -> Plan:
+def plan_for(found: Survey, recipe: Recipe | GeneratorRecipe, device: Device) -> Plan:
     """Return the plan for a surveyed data set."""
-    return make_plan(found.card, list(found.fingerprints.values()), recipe.planning, device)
+    plan = make_plan(found.card, list(found.fingerprints.values()), recipe.planning, device)
+    return generator_plan(plan, recipe) if isinstance(recipe, GeneratorRecipe) else plan
 
 
 def fill_cache(found: Survey, plan: Plan, cache: Path) -> dict[str, Entry]:
@@ -85,7 +88,9 @@ def fill_cache(found: Survey, plan: Plan, cache: Path) -> dict[str, Entry]:
     return _for_all(found, "Caching", make)
 
 
-def prepare(recipe: Recipe, card: Card, data: Path, workspace: Path, device: Device) -> dict[str, Any]:
+def prepare(
+    recipe: Recipe | GeneratorRecipe, card: Card, data: Path, workspace: Path, device: Device
+) -> dict[str, Any]:
     """Survey, plan and cache a data set; return what was decided, for `--json`."""
     cache = workspace / "cache"
     found = survey(card, data, cache)

@@ -7,11 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from medunet.data.fingerprint import read_pair
@@ -19,6 +17,7 @@ from medunet.io.picture import encode_png
 from medunet.io.write import write_atomic
 from medunet.metrics.score import LabelScore, measure_of, names
 from medunet.workflows.overlay import overlay
+from medunet.workflows.page import render
 from medunet.workflows.scoring import Evaluation, Scored
 from medunet.workflows.strip_plot import Row, strip_plot
 
@@ -64,9 +63,7 @@ def write_report(
     path: Path, result: Mapping[str, Any], evaluation: Evaluation, origin: Mapping[str, Any] | None = None
 ) -> None:
     """Write the report of `evaluation`, whose numbers are `result`; origin: the content of run.json."""
-    source = resources.files("medunet.workflows").joinpath("report.html.j2").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = page.from_string(source).render(_content(result, evaluation, origin or {}))
+    text = render("report.html.j2", _content(result, evaluation, origin or {}))
     with write_atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -11,22 +11,25 @@ from typing import Any
 import torch
 
 from medunet.config.card import Card
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.recipe import Recipe
 from medunet.config.run import RunFolder
 from medunet.engine.distributed import World, join, leave, pick_device
 from medunet.engine.tracking import Tracker
 from medunet.errors import ConfigError
 from medunet.workflows.fold import Fold, result
+from medunet.workflows.generator_fold import GeneratorFold
 from medunet.workflows.new_run import create, reopen, run_path
 from medunet.workflows.prepare import Survey, fill_cache, survey
 from medunet.workflows.progress import say
+from medunet.workflows.synthetic_cases import Synthetic, synthetic_cases
 
 
 @dataclass(frozen=True)
 class Training:
     """What is trained, on what, where."""
 
-    recipe: Recipe
+    recipe: Recipe | GeneratorRecipe
     card: Card
     data: Path
     fold: int
@@ -70,7 +73,21 @@ class Training:
             facts = json.loads((place / "fold.json").read_text(encoding="utf-8"))
             return result(run, self.fold, facts, found.failed)
         tracker = _tracker(self, run) if world.leads else None
-        return Fold(run, self.fold, world, entries, tracker, found.failed).train()
+        if isinstance(self.recipe, GeneratorRecipe):
+            return GeneratorFold(run, self.fold, world, entries, tracker, found.failed, found).train()
+        synthetic = self._synthetic(world, run)
+        if tracker and synthetic:
+            synthetic.track(tracker)
+        return Fold(run, self.fold, world, entries, tracker, found.failed, synthetic=synthetic).train()
+
+    def _synthetic(self, world: World, run: RunFolder) -> Synthetic | None:
+        """Check and cache the synthetic cases on rank 0 first, as the real ones."""
+        if not world.leads:
+            world.wait()
+        found = synthetic_cases(run, self.fold, self.workspace)
+        if world.leads:
+            world.wait()
+        return found
 
     def _survey(self, world: World, cache: Path) -> Survey:
         """Survey on rank 0 first: the others find everything measured."""
@@ -83,7 +100,7 @@ class Training:
 
 
 def train(
-    recipe: Recipe, *, card: Card, data: Path, fold: int, workspace: Path, **options: Any
+    recipe: Recipe | GeneratorRecipe, *, card: Card, data: Path, fold: int, workspace: Path, **options: Any
 ) -> dict[str, Any]:
     """Train one fold; see `Training` for the options. Returns {"run", "fold", "best", ...}."""
     return Training(recipe, card, data, fold, workspace, **options).run()
@@ -102,7 +119,7 @@ def _tracker(training: Training, run: RunFolder) -> Tracker:
     )
     facts = run.origin
     tracker.params(
-        {"fold": training.fold, "recipe": run.recipe.name, "card": run.card.name, **_flat(run.recipe)}
+        {"fold": training.fold, "recipe": run.any_recipe.name, "card": run.card.name, **_flat(run.any_recipe)}
     )
     tracker.tags({"data_hash": facts["data_hash"], "git_commit": facts["commit"], **facts["versions"]})
     for file in ("config.yaml", "card.yaml", "plan.yaml"):  # not folds.json: it names patients
@@ -110,8 +127,9 @@ def _tracker(training: Training, run: RunFolder) -> Tracker:
     return tracker
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    sections = {"training": recipe.training, "planning": recipe.planning, "network": recipe.network}
+def _flat(recipe: Recipe | GeneratorRecipe) -> dict[str, Any]:
+    names = ("training", "planning", "network", "objective", "conditioning")
+    sections = {name: part for name in names if (part := getattr(recipe, name, None)) is not None}
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.model_dump().items()
     }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from medunet.config.card import IGNORED
 from medunet.config.recipe import Augmentation
 from medunet.data.cache import Entry, foreground_points
 from medunet.data.sampling import Batches, PatchSource, cut
@@ -67,7 +68,7 @@ def test_threads_restarts_and_ranks_do_not_change_the_stream(entries: list[Entry
 def test_every_case_comes_once_per_round(entries: list[Entry]):
     stream = source(entries)
     for turn in (0, 5):
-        seen = [int(stream._case(4 * turn + i)[0][0, 0, 0, 0] * 1000) for i in range(4)]
+        seen = [int(stream._case(4 * turn + i, 0.0)[0][0, 0, 0, 0] * 1000) for i in range(4)]
         assert len(set(seen)) == 4
 
 
@@ -119,3 +120,54 @@ def test_patches_of_one_entry_with_no_labels_are_drawn_anywhere(tmp_path: Path, 
     image, mask = source([empty], foreground=1.0).patch(0)
     assert image.shape == (1, 16, 16, 16)
     assert not mask.any()
+
+
+def mixed(entries: list[Entry], **changes: object) -> PatchSource:
+    return source(entries[:2], synthetic=entries[2:], augmentation=STILL, **changes)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_the_share_of_synthetic_patches_is_the_asked_one_and_never_more_than_half(
+    entries: list[Entry], share: float
+):
+    drawn = [mixed(entries).is_synthetic(position, share) for position in range(4000)]
+    assert np.mean(drawn) == pytest.approx(share, abs=0.02)
+    assert max(sum(drawn[i : i + 4]) for i in range(0, 4000, 4)) <= 2
+    assert drawn == [mixed(entries).is_synthetic(position, share) for position in range(4000)]
+
+
+def test_real_patches_are_those_of_a_training_without_synthetic_cases(entries: list[Entry]):
+    both, plain = mixed(entries), source(entries[:2], augmentation=STILL)
+    seen = set()
+    for position in range(40):
+        image, mask = both.patch(position, 0.5)
+        same = torch.equal(image, plain.patch(position)[0]) and torch.equal(mask, plain.patch(position)[1])
+        assert same != both.is_synthetic(position, 0.5)
+        seen.add(same)
+        assert torch.equal(both.patch(position, 0.0)[0], plain.patch(position)[0])
+    assert seen == {True, False}
+
+
+def test_the_share_follows_the_batch(entries: list[Entry]):
+    batches = Batches(mixed(entries), 4, workers=0, share=lambda batch: 0.5 if batch < 3 else 0.0)
+    plain = Batches(source(entries[:2], augmentation=STILL), 4, workers=0)
+    pairs = zip(first(batches, 0, 6), first(plain, 0, 6), strict=True)
+    assert [torch.equal(mix[0], real[0]) for mix, real in pairs] == [False] * 3 + [True] * 3
+    threaded = Batches(mixed(entries), 4, workers=2, share=batches.share)
+    for one, other in zip(first(batches, 1, 4), first(threaded, 1, 4), strict=True):
+        assert torch.equal(one[0], other[0])
+
+
+def test_ignored_voxels_stay_so_when_a_patch_is_padded_turned_and_flipped(entries: list[Entry]):
+    mask = np.array(entries[0].mask)
+    mask[:8] = IGNORED
+    np.save(entries[0].folder / "mask.npy", mask)
+    points = foreground_points(mask)
+    np.save(entries[0].folder / "foreground.npy", points)
+    assert len(points)
+    assert (points[:, 1] >= 8).all()
+    turned = Augmentation(rotate=1, scale=1, flip=1)
+    found = source([entries[0]], patch_voxels=(32, 32, 32), augmentation=turned, mirror_pairs=((1, 2),))
+    values = [set(found.patch(i)[1].unique().tolist()) for i in range(6)]
+    assert all(kept <= {0, 1, 2, IGNORED} for kept in values)
+    assert all(IGNORED in kept for kept in values)

@@ -11,6 +11,7 @@ from monai.losses import DiceCELoss, DiceLoss, FocalLoss, TverskyLoss
 from torch import Tensor, nn
 
 from medunet import losses
+from medunet.config.card import IGNORED
 from medunet.errors import ConfigError
 from medunet.losses._deep import nearest
 from medunet.losses.border_ce import Options, border_weights, class_weights
@@ -209,3 +210,56 @@ def test_a_coarser_target_keeps_its_labels_and_its_place() -> None:
     coarse = nearest(target, (2, 6))
     assert coarse.dtype == torch.int64
     assert coarse[0].tolist() == [[0] * 6, [200] * 3 + [0] * 3]
+
+
+def half_ignored(dims: int) -> tuple[Tensor, Tensor]:
+    logits, target = batch(dims)
+    target[:, 4:] = IGNORED
+    return logits, target
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_ignored_voxels_have_no_gradient_and_do_not_change_the_loss(name: str, dims: int) -> None:
+    logits, target = half_ignored(dims)
+    loss = losses.ignoring(losses.build(name, {}))
+    value = loss(logits.requires_grad_(), target)
+    value.backward()
+    assert logits.grad is not None
+    assert (logits.grad[:, :, 4:] == 0).all()
+    assert (logits.grad[:, :, :4] != 0).all()
+    other = logits.detach().clone()
+    other[:, :, 4:] = 100 * torch.randn_like(other[:, :, 4:])
+    assert torch.equal(loss(other, target), value.detach())
+
+
+@pytest.mark.parametrize("name", ["dice", "iou", "tversky"])
+def test_region_losses_are_those_of_the_part_that_counts(name: str) -> None:
+    logits, target = half_ignored(3)
+    loss = losses.build(name, {})
+    part = loss(logits[:, :, :4], target[:, :4])
+    assert float(losses.ignoring(loss)(logits, target)) == pytest.approx(float(part), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ce", "focal"])
+def test_means_over_voxels_count_an_ignored_one_as_one_without_error(name: str) -> None:
+    logits, target = half_ignored(2)
+    loss = losses.build(name, {})
+    part = loss(logits[:, :, :4], target[:, :4]) * 4 / target.shape[1]
+    assert float(losses.ignoring(loss)(logits, target)) == pytest.approx(float(part), rel=1e-5)
+
+
+def test_a_target_without_ignored_voxels_gives_the_same_loss_to_the_bit() -> None:
+    logits, target = batch(3)
+    loss = losses.build("dice_ce", {})
+    assert torch.equal(losses.ignoring(loss)(logits, target), loss(logits, target))
+
+
+def test_a_target_that_is_ignored_wholly_gives_no_gradient() -> None:
+    logits, target = batch(2)
+    value = losses.ignoring(losses.build("dice_ce", {}))(
+        logits.requires_grad_(), torch.full_like(target, IGNORED)
+    )
+    value.backward()
+    assert value.isfinite()
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()

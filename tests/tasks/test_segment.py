@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from medunet.config.card import IGNORED
 from medunet.config.load import write_yaml
 from medunet.config.recipe import Recipe
 from medunet.config.run import RunFolder
@@ -125,3 +126,24 @@ def test_mirrored_copies_leave_out_left_and_right_where_labels_come_in_pairs():
     assert mirror_axes(card(), recipe(augmentation={"flip_axes": [0]})) == (0,)
     assert mirror_axes(card(labels=pair), recipe(augmentation={"flip_axes": [0]})) == ()
     assert mirror_axes(card(), recipe(augmentation={"flip": 0})) == ()
+
+
+def test_what_the_network_finds_at_ignored_voxels_is_never_learnt_from():
+    """With deep supervision, every output's gradient ends where its own grid is ignored."""
+    chosen = recipe(network={"options": {"features": [4, 8]}}, synthetic={"set": "any"})
+    torch.manual_seed(0)
+    target = torch.randint(0, 3, (1, 16, 16, 16))
+    target[:, 8:] = IGNORED
+    outputs: list[torch.Tensor] = []
+
+    class Kept(torch.nn.Module):
+        def forward(self, _: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            outputs.extend(torch.randn(1, 3, n, n, n, requires_grad=True) for n in (16, 8, 4))
+            return tuple(outputs)
+
+    SegmentationLoss(chosen)(Kept(), (torch.zeros(1, 1, 16, 16, 16), target)).backward()
+    for output in outputs:
+        assert output.grad is not None
+        middle = output.shape[2] // 2
+        assert (output.grad[:, :, middle:] == 0).all()
+        assert (output.grad[:, :, :middle] != 0).all()

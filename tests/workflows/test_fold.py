@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from medunet.data.cache import Entry
 from medunet.engine.distributed import World
+from medunet.engine.schedule import Clock
 from medunet.workflows.fold import Fold
 from medunet.workflows.new_run import create, reopen
 from medunet.workflows.prepare import fill_cache, survey
@@ -72,3 +74,16 @@ def test_what_could_not_be_used_is_told_and_pictures_name_no_case(
     assert result["failed"] == {"case_99": "unreadable"}
     logged = " ".join(str(args[0]) for args in (*listens.named("picture"), *listens.named("file")))
     assert not [case for case in fold.entries if case in logged]
+
+
+@pytest.mark.parametrize(
+    ("clock", "steps"), [(Clock(None, 10), 8), (Clock(6e4, None, 3e4), 99), (Clock(6e4, None, 5e4), 0)]
+)
+def test_the_last_part_of_the_budget_is_learnt_from_real_cases(clock: Clock, steps: int):
+    """In steps: exactly the last fifth. In time: by the clock, whatever the batch."""
+    chosen = recipe(synthetic={"set": "any", "batch_share": 0.4}, training={"accumulate": 2})
+    fold = Fold(SimpleNamespace(recipe=chosen), 0, ALONE, {}, None, {})  # type: ignore[arg-type]
+    fold.trainer = SimpleNamespace(clock=clock)  # type: ignore[assignment]
+    assert [fold._share(batch) for batch in range(40)] == [
+        0.4 if batch < 2 * steps else 0.0 for batch in range(40)
+    ]

@@ -31,7 +31,8 @@ def write_ct_series(
     UIDs follow from patient_id, description and seed: the same call writes the same bytes.
     """
     _check(folder, hu, affine)
-    planes, lps = _to_lps(hu, affine)
+    planes, lps = in_lps(hu, affine)
+    planes = (planes.astype(np.int32) - INTERCEPT_HU).astype(np.int16)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as temporary:
@@ -61,14 +62,13 @@ def _check(folder: Path, hu: Array, affine: Affine) -> None:
         raise DataError(f"{folder}: the folder holds files already; name a new one")
 
 
-def _to_lps(hu: Array, affine: Affine) -> tuple[NDArray[np.int16], Affine]:
-    """Return stored values (columns, rows, slices) as scanners keep them, and the affine to LPS mm."""
-    size = np.array(hu.shape)
+def in_lps(array: Array, affine: Affine) -> tuple[Array, Affine]:
+    """Turn (X, Y, Z) in RAS+ to (columns, rows, slices) as scanners keep them, with the affine to LPS mm."""
+    size = np.array(array.shape)
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     turn[:2, 3] = size[:2] - 1.0
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine @ turn
-    stored = hu[::-1, ::-1].astype(np.int32) - INTERCEPT_HU
-    return stored.astype(np.int16), lps
+    return array[::-1, ::-1], lps
 
 
 def _dataset(plane: NDArray[np.int16], lps: Affine, index: int, entropy: tuple[str, str, str]) -> FileDataset:
@@ -105,7 +105,7 @@ def _dataset(plane: NDArray[np.int16], lps: Affine, index: int, entropy: tuple[s
         "AcquisitionNumber": 1,
         "KVP": "",
         "PatientPosition": "HFS",
-        **_geometry(lps, index),
+        **placed(lps, index),
         **_pixels(plane),
     }
     for keyword, value in facts.items():
@@ -113,7 +113,8 @@ def _dataset(plane: NDArray[np.int16], lps: Affine, index: int, entropy: tuple[s
     return dataset
 
 
-def _geometry(lps: Affine, index: int) -> dict[str, Any]:
+def placed(lps: Affine, index: int) -> dict[str, Any]:
+    """Return where slice `index` of a grid with this affine (columns, rows, slices -> LPS mm) lies."""
     between_columns, between_rows, between_slices = spacing_of(lps)
     row, column = lps[:3, 0] / between_columns, lps[:3, 1] / between_rows
     position = lps[:3, 3] + index * lps[:3, 2]

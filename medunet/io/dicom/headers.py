@@ -37,6 +37,7 @@ _TAGS = tags_of(
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "BodyPartExamined",
     "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SyntheticData",
 )  # fmt: skip
 _NO = re.compile(r"no|none|n|without|ohne|nil|0+|-*", re.IGNORECASE)
 _IMAGE_TAGS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation")
@@ -79,6 +80,7 @@ class Slice:
     bits_stored: int
     signed: bool
     unused_table: bool = False  # a Modality LUT of TO_BEAM_INTENSITY
+    synthetic: bool = False  # SyntheticData (PS3.3 C.12.1)
     syntax: str = ""
     pixels_at: Extent | None = None  # of all frames in the file, as stored; None where that is deflated
 
@@ -249,6 +251,7 @@ def _plane(path: Path, header: Header, frame: int, groups: list[Dataset]) -> Sli
         bits_stored=int(header.get("BitsStored") or header["BitsAllocated"]),
         signed=bool(int(header["PixelRepresentation"])),
         unused_table=bool(header.get("ModalityLUTSequence")),
+        synthetic=str(header.get("SyntheticData") or "").upper() == "YES",
     )
 
 

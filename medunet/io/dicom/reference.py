@@ -34,6 +34,7 @@ IDENTITY = [
     "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
     "ClinicalTrialSubjectReadingID", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
     "AccessionNumber", "ReferringPhysicianName", "TimezoneOffsetFromUTC",
+    "SyntheticData",  # what is drawn on a synthetic scan is synthetic too
 ]  # fmt: skip
 _SERIES = [
     "Modality", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ContentDate",

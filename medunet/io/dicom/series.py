@@ -225,7 +225,7 @@ def _layout(found: Stack, source: Source, *, any_grid: bool) -> Layout:
     facts = {"series_number": str(first.series_number), "transfer_syntax": first.syntax}
     facts |= {"body_part": first.body_part} if first.body_part else {}
     facts |= {"part": source.part} if source.part else {}
-    return Layout(
+    layout = Layout(
         shape=shape,
         affine=found.affine,
         channels=1,
@@ -236,3 +236,4 @@ def _layout(found: Stack, source: Source, *, any_grid: bool) -> Layout:
         facts=facts,
         planes=found.planes,
     )
+    return layout.marked(synthetic=any(plane.synthetic for plane in found.slices))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from medunet.errors import DataError
 from medunet.geometry import Affine
 from medunet.io.limits import check_affine, check_declared, rounded
-from medunet.io.stored import Layout, Stored
+from medunet.io.stored import SYNTHETIC, Layout, Stored
 from medunet.io.volume import Array
 
 LONGEST_EXTENSION = 2**26  # bytes between header and voxels
@@ -42,9 +42,10 @@ def read_layout(path: Path, *, any_grid: bool = False) -> Layout:
     warnings = [*warnings, *check_affine(path, affine, any_grid=any_grid)]
     if zipped and path.suffix != ".gz":
         warnings.append("gzip content under a name without .gz: rename the file")
-    return Layout(
+    layout = Layout(
         shape, affine, channels, dtype.name, "nifti", warnings=tuple(warnings), header_affine=in_space
     )
+    return layout.marked(synthetic=SYNTHETIC.encode() in header["descrip"].item())
 
 
 def read_stored(path: Path, *, any_grid: bool = False) -> Stored:

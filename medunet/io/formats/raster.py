@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from medunet.errors import DataError
 from medunet.io.formats.sidecar import pixel_size_mm
 from medunet.io.limits import MAX_VOXELS, check_declared
-from medunet.io.stored import Layout, Stored
+from medunet.io.stored import SYNTHETIC, Layout, Stored
 from medunet.io.volume import Array
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong comes as an exception
@@ -37,9 +37,11 @@ def read_layout(path: Path, kind: str, *, pixel_mm: float | None = None) -> Layo
         deep = kind == "png" and channels == 3 and _png_depth(path) == 16
         dtype = "uint16" if deep else _DTYPES.get(picture.mode, "uint8")
         size, warnings = picture.size, _remarks(path, kind, picture)
+        texts = [text for text in picture.info.values() if isinstance(text, str)]
     stored = path.stat().st_size if kind == "png" else None
     check_declared(path, (*size, channels), np.dtype(dtype).itemsize / 8, stored_bytes=stored, deflated=True)
-    return _layout(size, channels, dtype, kind, _edges_mm(path, pixel_mm), warnings)
+    layout = _layout(size, channels, dtype, kind, _edges_mm(path, pixel_mm), warnings)
+    return layout.marked(synthetic=any(SYNTHETIC in text for text in texts))
 
 
 def read_stored(path: Path, kind: str, *, pixel_mm: float | None = None, indices: bool = False) -> Stored:
@@ -127,6 +129,7 @@ def _tiff_layout(path: Path, pixel_mm: float | None) -> Layout:
         with tifffile.TiffFile(path) as tiff:
             pages, page = len(tiff.pages), tiff.pages.first
             size, samples, dtype = (page.imagewidth, page.imagelength), page.samplesperpixel, page.dtype
+            synthetic = SYNTHETIC in page.description
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise DataError(f"{path}: the TIFF file cannot be opened ({error})") from error
     if pages != 1:
@@ -140,7 +143,8 @@ def _tiff_layout(path: Path, pixel_mm: float | None) -> Layout:
     channels = 3 if samples > 2 else 1
     _check_pixels(path, size)
     check_declared(path, (*size, samples), dtype.itemsize, stored_bytes=None, deflated=False)
-    return _layout(size, channels, dtype.name, "tiff", _edges_mm(path, pixel_mm), [])
+    layout = _layout(size, channels, dtype.name, "tiff", _edges_mm(path, pixel_mm), [])
+    return layout.marked(synthetic=synthetic)
 
 
 def _tiff_pixels(path: Path) -> Array:

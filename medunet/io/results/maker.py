@@ -23,6 +23,7 @@ from medunet.config.card import Label
 from medunet.errors import DataError
 from medunet.io.dicom.frames import LPS_TO_RAS
 from medunet.io.dicom.reference import IDENTITY, ScanReference, made_uid
+from medunet.io.stored import SYNTHETIC
 from medunet.io.volume import Array
 from medunet.io.write import write_atomic
 
@@ -67,7 +68,7 @@ def described(kind: str, mask: Array, reference: ScanReference, maker: Maker, *p
     return {
         "series_instance_uid": maker.uid(kind, "series", *facts),
         "series_number": SERIES_NUMBERS[kind],
-        "series_description": f"{DISCLAIMER}: {maker.name}"[:64],
+        "series_description": f"{_warning(reference)}: {maker.name}"[:64],
         "sop_instance_uid": maker.uid(kind, "instance", *facts),
         "instance_number": 1,
         "manufacturer": "medunet",
@@ -75,6 +76,10 @@ def described(kind: str, mask: Array, reference: ScanReference, maker: Maker, *p
         "software_versions": (__version__, maker.version),
         "device_serial_number": maker.model_sha256[:16],
     }
+
+
+def _warning(reference: ScanReference) -> str:
+    return SYNTHETIC if reference.header.get("SyntheticData") == "YES" else DISCLAIMER
 
 
 def stand_ins(reference: ScanReference) -> list[Dataset]:

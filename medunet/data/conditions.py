@@ -1,0 +1,165 @@
+"""What is known of each training case besides its mask: attributes that a generator can be asked for.
+
+They come from the card's table, from DICOM headers, and from the images themselves (colour or grey, labels
+brighter or darker than what is around them). One that does not differ between the cases is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medunet.config.attributes import Attribute, Value
+from medunet.config.card import Card
+from medunet.config.generator import Learnt, Scale
+from medunet.config.plan import Plan
+from medunet.data.cache import Entry
+from medunet.data.cases import Case
+from medunet.data.fingerprint import Fingerprint
+from medunet.data.preprocess import FLAT_STD
+from medunet.errors import DataError
+from medunet.io.acquisition import acquisition_of
+from medunet.io.read import read_image
+
+MOST_CATEGORIES = 50  # more are names, not categories
+SAME_NUMBER = 0.01  # relative spread below which a number does not count as an attribute
+
+Known = dict[str, Value]
+
+
+def learn(
+    entries: Sequence[Entry],
+    cases: Mapping[str, Case],
+    prints: Mapping[str, Fingerprint],
+    card: Card,
+    plan: Plan,
+    data: Path,
+    largest_weight: float,
+) -> Learnt:
+    """Return what a generator keeps of its training cases; never pass held-out ones."""
+    table = read_table(data / card.attributes) if card.attributes else {}
+    known = {e.case: known_of(e, cases[e.case], prints[e.case], table) for e in entries}
+    attributes = attributes_of(list(known.values()))
+    scales, spans = {}, []
+    for entry in entries:
+        scales[entry.case], span = _scale(cases[entry.case], card, plan)
+        spans.append(span)
+    return Learnt(
+        attributes=attributes,
+        codes={case: tuple(facts.get(a.name) for a in attributes) for case, facts in known.items()},
+        scales=scales,
+        label_weights=label_weights([prints[e.case] for e in entries], tuple(card.labels), largest_weight),
+        whole_numbers=all(whole for _, _, whole in spans),
+        lowest=min(low for low, _, _ in spans),
+        highest=max(high for _, high, _ in spans),
+    )
+
+
+def codes_of(learnt: Learnt, cases: Sequence[str]) -> NDArray[np.float32]:
+    """Return what the network is told of cases: (cases, A), NaN where unknown."""
+    rows = [[a.code(v) for a, v in zip(learnt.attributes, learnt.codes[c], strict=True)] for c in cases]
+    return np.array(rows, np.float32).reshape(len(cases), len(learnt.attributes))
+
+
+def known_of(entry: Entry, case: Case, found: Fingerprint, table: Mapping[str, Known]) -> Known:
+    """Return everything that is known of a case by name."""
+    facts = image_facts(entry)
+    facts |= {f"spacing_{axis}_mm": edge for axis, edge in zip("xyz", found.spacing_mm, strict=False)}
+    if case.images[0].is_dir():
+        facts |= acquisition_of(case.images[0])
+    return facts | table.get(case.patient, {}) | table.get(case.id, {})
+
+
+def image_facts(entry: Entry) -> Known:
+    """Return what an image itself says: grey or colour, and labels brighter or darker than the rest."""
+    image, mask = np.asarray(entry.image, np.float32), np.asarray(entry.mask)
+    facts: Known = {"kind": "colour" if (image != image[:1]).any() else "grey"}
+    if mask.any() and not mask.all():
+        grey = image.mean(0)
+        facts["labels_are"] = "bright" if grey[mask > 0].mean() > grey[mask == 0].mean() else "dark"
+    return facts
+
+
+def attributes_of(known: Sequence[Known]) -> tuple[Attribute, ...]:
+    """Return the attributes that differ between cases, sorted by name."""
+    names = sorted({name for facts in known for name in facts})
+    found = (_attribute(name, [facts[name] for facts in known if name in facts]) for name in names)
+    return tuple(attribute for attribute in found if attribute is not None)
+
+
+def _attribute(name: str, values: Sequence[Value]) -> Attribute | None:
+    if all(isinstance(value, float) for value in values):
+        numbers = np.array(values, float)
+        low, high, mean = float(numbers.min()), float(numbers.max()), float(numbers.mean())
+        if high - low <= SAME_NUMBER * max(abs(high), abs(low)):
+            return None
+        return Attribute(name=name, mean=mean, std=float(numbers.std()) or 1.0, low=low, high=high)
+    categories = tuple(sorted({str(value) for value in values}))
+    return Attribute(name=name, values=categories) if 1 < len(categories) <= MOST_CATEGORIES else None
+
+
+def read_table(path: Path) -> dict[str, Known]:
+    """Return the rows of a CSV or TSV by their first column; a column of numbers only holds numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path}: the card's `attributes` cannot be read ({error}). Expected a CSV or TSV, one line a "
+            "case or patient; put it there, or take the key out of the card."
+        ) from None
+    if not rows:
+        return {}
+    key, *columns = list(rows[0])
+    numeric = {c for c in columns if all(_is_number(row[c]) for row in rows if row[c])}
+    return {
+        row[key]: {c: float(row[c]) if c in numeric else row[c] for c in columns if row[c]} for row in rows
+    }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest: float) -> tuple[float, ...]:
+    """Return the weight of background and each label: sqrt(median frequency / its own), 1 to `largest`.
+
+    A small lesion counts for little in a mean over voxels, though it is what the scan is made for.
+    """
+    voxels = float(sum(np.prod(p.shape) for p in prints))
+    counts = np.array([sum(p.label_voxels.get(label, 0) for p in prints) for label in labels], float)
+    shares = np.maximum(np.array([voxels - counts.sum(), *counts]) / voxels, 1e-9)
+    return tuple(float(w) for w in np.clip(np.sqrt(np.median(shares) / shares), 1.0, largest))
+
+
+def _scale(case: Case, card: Card, plan: Plan) -> tuple[Scale, tuple[float, float, bool]]:
+    """Return mean and std that `normalise` takes away, and (lowest, highest, whole numbers) of the file."""
+    if plan.normalisation == "ct":
+        known = plan.statistics
+        span = (min(k.percentile_00_5 for k in known), max(k.percentile_99_5 for k in known), True)
+        return Scale(mean=tuple(k.mean for k in known), std=tuple(max(k.std, FLAT_STD) for k in known)), span
+    source = case.images[0] if len(case.images) == 1 else case.images
+    image = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm).array
+    means, stds = [], []
+    for channel in image:
+        low, high = np.percentile(channel, (0.5, 99.5))
+        inside = np.clip(channel, low, high) if high > low else channel
+        means.append(float(inside.mean(dtype=np.float64)))
+        stds.append(max(float(inside.std(dtype=np.float64)), FLAT_STD))
+    whole = bool((image == np.rint(image)).all())
+    return Scale(mean=tuple(means), std=tuple(stds)), (float(image.min()), float(image.max()), whole)
+
+
+def restored(image: NDArray[np.float32], scale: Scale, learnt: Learnt) -> NDArray[np.float32]:
+    """Return normalised intensities (C, X, Y[, Z]) in the unit of the files, within what occurred there."""
+    shape = (-1, *(1,) * (image.ndim - 1))
+    out = image * np.reshape(scale.std, shape) + np.reshape(scale.mean, shape)
+    out = np.clip(out, learnt.lowest, learnt.highest)
+    return np.asarray(np.rint(out) if learnt.whole_numbers else out, np.float32)

@@ -1,0 +1,112 @@
+"""Where in the training images may a picture come from: every window of every case, on a coarse scale.
+
+A window is described by its principal components over windows of the training cases: a linear encoder that
+was trained on them without labels. Dot products of descriptions are correlations, so all places and turns of
+all cases are one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from medunet.gate.views import Array, Turn, View, averaged, turns
+
+COARSER = 2  # compared voxels in one of the index
+MARGIN = 8  # windows may stick out of a case by one in so many
+COMPONENTS = {2: 48, 3: 256}  # 2D sets have a million windows, 3D crops some thousands
+DRAWN = 3000  # windows from which the components are learnt
+BLANK = 1e-3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture may come from."""
+
+    case: int
+    turn: Turn  # of the picture, so that it lies as the case does
+    corner: tuple[int, ...]  # in compared voxels of the case; may be negative
+    similarity: float  # correlation of the descriptions
+
+
+@dataclass(frozen=True)
+class Index:
+    """All windows of all cases."""
+
+    window: tuple[int, ...]  # in compared voxels
+    components: Array  # (k, voxels)
+    described: Array  # (windows, k), case by case
+    case: NDArray[np.int32]  # (windows,)
+    corner: NDArray[np.int32]  # (windows, d)
+    first: NDArray[np.intp]  # (cases,) number of each case's first window
+
+    @classmethod
+    def build(cls, views: Sequence[View], window: Sequence[int], seed: int = 0) -> Index:
+        """Return the index of views that are at least as large as the window (compared voxels)."""
+        small = tuple(max(1, n // COARSER) for n in window)
+        beyond = [max(1, n // MARGIN) for n in small]
+        coarse = [
+            np.pad(averaged(view.image, (COARSER,) * len(small)), [(n, n) for n in beyond], mode="reflect")
+            for view in views
+        ]
+        components = _components(coarse, small, seed)
+        described, case, corner = [], [], []
+        for number, image in enumerate(coarse):
+            places = np.indices([n - m + 1 for n, m in zip(image.shape, small, strict=True)])
+            described.append(_described(_windows(image, small), components))
+            corner.append((places.reshape(len(small), -1).T - beyond) * COARSER)
+            case.append(np.full(len(corner[-1]), number, np.int32))
+        first = np.cumsum([0, *map(len, case[:-1])])
+        everything = (
+            np.concatenate(described),
+            np.concatenate(case),
+            np.concatenate(corner).astype(np.int32),
+        )
+        return cls(tuple(window), components, *everything, np.asarray(first, np.intp))
+
+    def places(self, view: View, most: int, without: Sequence[int] = ()) -> list[Place]:
+        """Return the best place in each of the `most` likeliest cases, the likeliest first."""
+        allowed = turns(self.window)
+        coarse = [averaged(turn.of(view.image), (COARSER,) * len(self.window)).ravel() for turn in allowed]
+        like = _described(np.stack(coarse), self.components) @ self.described.T
+        best = like.max(0)
+        of_case = np.maximum.reduceat(best, self.first)
+        of_case[list(without)] = -np.inf
+        ends = [*self.first[1:], len(best)]
+        out = []
+        for case in np.argsort(-of_case)[: min(most, len(of_case) - len(set(without)))]:
+            number = self.first[case] + int(best[self.first[case] : ends[case]].argmax())
+            turn = allowed[int(like[:, number].argmax())]
+            corner = tuple(int(n) for n in self.corner[number])
+            out.append(Place(int(case), turn, corner, float(of_case[case])))
+        return out
+
+
+def _windows(image: Array, small: Sequence[int]) -> Array:
+    view = sliding_window_view(image, tuple(small))
+    return view.reshape(-1, int(np.prod(small)))
+
+
+def _described(windows: Array, components: Array) -> Array:
+    """Return components (n, k) of windows (n, voxels), each with mean 0 and norm 1 (blank ones near 0)."""
+    centred = windows - windows.mean(1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True) + BLANK
+    return np.asarray((centred / norm) @ components.T, np.float32)
+
+
+def _components(coarse: Sequence[Array], small: Sequence[int], seed: int) -> Array:
+    random = np.random.default_rng(seed)
+    drawn = []
+    for number in random.integers(len(coarse), size=DRAWN):
+        corner = [int(random.integers(n - m + 1)) for n, m in zip(coarse[number].shape, small, strict=True)]
+        box = tuple(slice(a, a + m) for a, m in zip(corner, small, strict=True))
+        drawn.append(coarse[number][box].ravel())
+    table = np.stack(drawn)
+    table = table - table.mean(1, keepdims=True)
+    table /= np.linalg.norm(table, axis=1, keepdims=True) + BLANK
+    _, vectors = np.linalg.eigh(table.T @ table)
+    return np.asarray(vectors[:, ::-1][:, : COMPONENTS[len(small)]].T, np.float32)

@@ -1,0 +1,84 @@
+"""Is a sample the copy of a training case? Its distance to the nearest one, beside that of unseen real cases.
+
+Real cases that were not trained on also have a nearest training case; how near, is the yardstick: a sample
+that is nearer than all but the nearest 0.5 % of them is taken for a copy (nearest-neighbour distance ratio,
+after Dar et al. 2024, arXiv 2402.01054, on aligned images instead of a trained embedding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medunet.config.plan import Plan
+from medunet.config.samples import Check
+from medunet.gate.near import Memory, Near
+from medunet.gate.pieces import Piece, draw
+from medunet.gate.views import factors, view_of
+
+MOST_UNSEEN = 400  # windows of training cases that stand for unseen ones, each compared without its patient
+BORROWED = 0.95  # Dice with a training mask above which it is said to be the same
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The yardstick, as distances 1 - likeness."""
+
+    typical: float  # median over unseen real cases
+    least: float  # nearer is a copy
+    unseen: int  # windows measured
+
+    def check(self, near: Near, name: str) -> Check:
+        """Return the check of a sample; `name`: how its nearest training image is called in the record."""
+        ratio, limit = (1 - near.likeness) / self.typical, self.least / self.typical
+        passed = ratio >= limit
+        reason = (
+            f"{'new' if passed else 'a copy'}: {ratio:.2f} of the typical distance between an unseen real "
+        )
+        reason += (
+            f"case and training; nearest is image {name}, correlation {near.image:.2f}, of what the masks "
+        )
+        reason += f"do not explain {near.texture:.2f}"
+        if near.mask > BORROWED:
+            reason += "; it has the same mask, which alone condemns no sample"
+        return Check(
+            name="memory", passed=passed, number=round(ratio, 4), limit=round(limit, 4), reason=reason
+        )
+
+
+def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
+    """Return the yardstick from unseen real cases."""
+    distance = np.array([1 - near.likeness for near in unseen])
+    return Limit(float(np.median(distance)), float(np.percentile(distance, percentile)), len(distance))
+
+
+class Guard:
+    """The training cases in memory, and the yardstick: each of them beside those of all other patients."""
+
+    def __init__(
+        self, training: Sequence[Piece], window: Sequence[int], plan: Plan, percentile: float, seed: int = 0
+    ) -> None:
+        """Take whole training cases and the shape of the samples."""
+        self.training, self.window, self.plan = training, tuple(window), plan
+        views = [view_of(piece.image, piece.mask, window) for piece in training]
+        compared = [n // k for n, k in zip(window, factors(window), strict=True)]
+        self.memory = Memory(views, compared)
+        self.limit = limit_of(self._left_out(seed), percentile)
+
+    def near(self, pieces: Sequence[Piece]) -> list[Near]:
+        """Return the nearest training case of each piece."""
+        return self.memory.near([view_of(piece.image, piece.mask, self.window) for piece in pieces])
+
+    def _left_out(self, seed: int) -> list[Near]:
+        """Return windows of training cases beside the cases of all other patients."""
+        random = np.random.default_rng(seed)
+        order = random.permutation(len(self.training))
+        chosen = np.resize(order, min(MOST_UNSEEN, 4 * len(order)))
+        same: dict[str, list[int]] = {}
+        for number, piece in enumerate(self.training):
+            same.setdefault(piece.patient, []).append(number)
+        drawn = [draw(self.training[int(n)], self.window, self.plan, random) for n in chosen]
+        views = [view_of(piece.image, piece.mask, self.window) for piece in drawn]
+        return self.memory.near(views, [same[piece.patient] for piece in drawn])

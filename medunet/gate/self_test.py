@@ -1,0 +1,73 @@
+"""Would the gate notice? Copies of training cases are planted, and unseen real cases stand for new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medunet.config.gate import GateSettings
+from medunet.gate.memory import Guard
+from medunet.gate.pieces import Piece, draw
+from medunet.gate.planted import KINDS, plant
+
+LEAST_LABELLED = 0.01  # of a planted window: a window with nothing in it shows no patient
+TRIES = 20
+
+
+def self_test(
+    guard: Guard, unseen: Sequence[Piece], settings: GateSettings, *, seed: int = 1
+) -> dict[str, Any]:
+    """Return the share of planted copies that are refused, and of unseen real windows that are.
+
+    unseen: whole cases that were not trained on and did not set the limit. The interval is Wilson's.
+    """
+    random = np.random.default_rng(seed)
+    kinds = [KINDS[n % len(KINDS)] for n in range(settings.planted)]
+    copies = [_planted(guard, kind, random) for kind in kinds]
+    caught = _refused(guard, [copy for copy, _ in copies])
+    found = np.array([near.case == source for near, (_, source) in zip(caught[1], copies, strict=True)])
+    windows = [
+        draw(unseen[n % len(unseen)], guard.window, guard.plan, random)
+        for n in range(max(len(unseen), min(settings.planted, 4 * len(unseen))))
+    ]
+    wrong = _refused(guard, windows)[0]
+    return {
+        "planted_recall": float(caught[0].mean()),
+        "planted_recall_ci95": wilson(int(caught[0].sum()), len(copies)),
+        "planted": len(copies),
+        "source_found": float(found.mean()),
+        "recall_by_kind": {kind: float(caught[0][[k == kind for k in kinds]].mean()) for kind in KINDS},
+        "false_alarm": float(wrong.mean()),
+        "false_alarm_ci95": wilson(int(wrong.sum()), len(windows)),
+        "unseen_windows": len(windows),
+        "unseen_cases": len(unseen),
+        "limit": guard.limit.least / guard.limit.typical,
+    }
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share.
+
+    >>> [round(x, 3) for x in wilson(594, 600)]
+    [0.978, 0.995]
+    """
+    z = 1.959964
+    middle = (hits + z * z / 2) / (count + z * z)
+    half = z * np.sqrt(hits * (count - hits) / count + z * z / 4) / (count + z * z)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _refused(guard: Guard, pieces: Sequence[Piece]) -> tuple[Any, Any]:
+    near = guard.near(pieces)
+    return np.array([not guard.limit.check(one, "").passed for one in near]), near
+
+
+def _planted(guard: Guard, kind: str, random: np.random.Generator) -> tuple[Piece, int]:
+    for _ in range(TRIES):
+        source = int(random.integers(len(guard.training)))
+        copy = plant(guard.training[source], guard.window, kind, random)
+        if copy.labelled_share >= LEAST_LABELLED:
+            break
+    return copy, source

@@ -1,0 +1,118 @@
+"""Synthetic scans: a trained generator turns noise, a mask and attributes into an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medunet.config.generator import GeneratorRecipe, Learnt
+from medunet.config.run import RunFolder
+from medunet.diffusion import guided, sample
+from medunet.engine.checkpoint import load_weights
+from medunet.engine.distributed import pick_device
+from medunet.errors import ConfigError, DataError
+from medunet.tasks.synthesize import from_distances, make_denoiser, make_objective, read_learnt, told
+
+WEIGHTS = "weights.safetensors"
+Seeds = Sequence[int]
+
+
+class Wishes(TypedDict, total=False):
+    """How to sample, where not as the recipe says."""
+
+    sampler: str
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator (one fold), ready to sample."""
+
+    run: RunFolder
+    fold: int
+    network: nn.Module
+    learnt: Learnt
+    device: torch.device
+
+    @classmethod
+    def load(cls, run: RunFolder, *, fold: int | None = None, device: str | None = None) -> Generator:
+        """Load the weights of a generator run; ConfigError if it has none, or is a segmenter."""
+        recipe = run.generator
+        if fold is None and len(run.trained) > 1:
+            raise ConfigError(f"{run.path}: folds {run.trained} are trained; name one with --fold.")
+        wanted = run.trained[0] if fold is None and run.trained else fold
+        if wanted is None or wanted not in run.trained:
+            raise ConfigError(f"{run.path}: no trained weights; run `medunet train` to its end first.")
+        place, folder = pick_device(device), run.fold(wanted)
+        learnt = read_learnt(folder)
+        network = make_denoiser(recipe, run.plan, learnt.attributes)
+        try:
+            network.load_state_dict(load_weights(folder / WEIGHTS))
+        except RuntimeError as error:
+            raise DataError(f"{folder / WEIGHTS}: the weights do not fit the run's config: {error}") from None
+        if run.plan.dims == 2:
+            network = network.to(memory_format=torch.channels_last)  # 16 % faster on a CPU
+        return cls(run, wanted, network.eval().to(place), learnt, place)
+
+    @torch.inference_mode()
+    def images(
+        self, masks: NDArray[np.uint8], codes: NDArray[np.float32], seeds: Seeds, **how: Unpack[Wishes]
+    ) -> NDArray[np.float32]:
+        """Return normalised images (N, C, *S) for masks (N, *S) of network labels and codes (N, A).
+
+        Each image has its own seed. how: sampler, steps, guidance instead of the recipe's.
+        """
+        mask = told(torch.from_numpy(masks.astype(np.int64)), self.run.plan.outputs - 1)
+        return self._sampled(mask, codes, seeds, self.run.plan.channels, how)
+
+    @torch.inference_mode()
+    def masks(self, codes: NDArray[np.float32], seeds: Seeds, **how: Unpack[Wishes]) -> NDArray[np.uint8]:
+        """Return new masks (N, *S) of network labels, from a generator of masks."""
+        shape = self.run.plan.patch_voxels
+        nothing = torch.zeros(len(seeds), 0, *shape)
+        return from_distances(
+            torch.from_numpy(self._sampled(nothing, codes, seeds, self.run.plan.outputs - 1, how))
+        )
+
+    def _sampled(
+        self, mask: Tensor, codes: NDArray[np.float32], seeds: Seeds, channels: int, wishes: Wishes
+    ) -> NDArray[np.float32]:
+        recipe = self.run.generator
+        how: Wishes = {**_wishes(recipe), **wishes}
+        noise = torch.stack(
+            [
+                torch.randn(channels, *mask.shape[2:], generator=torch.Generator().manual_seed(s))
+                for s in seeds
+            ]
+        )
+        mask, known = mask.to(self.device), torch.from_numpy(codes).to(self.device)
+
+        def told_all(z: Tensor, time: Tensor) -> Tensor:
+            return self._run(z, time, mask, known)
+
+        def told_nothing(z: Tensor, time: Tensor) -> Tensor:
+            return self._run(z, time, mask, torch.full_like(known, torch.nan))
+
+        network = guided(told_all, told_nothing, how["guidance"])
+        generator = torch.Generator(self.device).manual_seed(seeds[0])
+        out = sample(
+            how["sampler"], network, noise.to(self.device), make_objective(recipe), how["steps"], generator
+        )
+        return np.asarray(out.float().cpu().numpy())
+
+    def _run(self, z: Tensor, time: Tensor, mask: Tensor, codes: Tensor) -> Tensor:
+        bf16 = self.run.generator.training.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            return self.network(z, time, mask, codes).float()
+
+
+def _wishes(recipe: GeneratorRecipe) -> Wishes:
+    how = recipe.sampling
+    return {"sampler": how.sampler, "steps": how.steps, "guidance": how.guidance}

@@ -1,0 +1,143 @@
+"""One fold of a generator: as a fold of a segmenter, with a denoiser, what is known of cases, and a sheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from medunet.config.generator import Learnt
+from medunet.config.run import RunFolder
+from medunet.data.cache import Entry
+from medunet.data.conditioned import ConditionedSource
+from medunet.data.conditions import codes_of, learn
+from medunet.data.sampling import Batches
+from medunet.engine.loop import Loss, Score
+from medunet.io.write import write_atomic
+from medunet.models.lora import add_lora, merge_lora
+from medunet.tasks.generate import Generator
+from medunet.tasks.synthesize import (
+    LEARNT,
+    DenoisingError,
+    DenoisingLoss,
+    MaskLoss,
+    make_denoiser,
+    read_learnt,
+)
+from medunet.workflows.fold import Fold
+from medunet.workflows.generator_report import twin_sheet
+from medunet.workflows.prepare import Survey
+from medunet.workflows.twins import make_twins
+
+SHEET_CASES = 8  # held-out cases whose masks are given a synthetic image beside the real one
+
+
+@dataclass
+class GeneratorFold(Fold):
+    """The training of one fold of a generator."""
+
+    found: Survey
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What is kept of the training cases, made once; held-out cases have no part in it."""
+        place = self.folder / LEARNT
+        if self.world.leads and not place.is_file():
+            with write_atomic(place) as temporary:
+                temporary.write_text(self._learn().model_dump_json(), encoding="utf-8")
+        self.world.wait()
+        return read_learnt(self.folder)
+
+    def _learn(self) -> Learnt:
+        found, how = self.found, self.run.generator.conditioning
+        known = learn(
+            self.learners,
+            found.cases,
+            found.fingerprints,
+            found.card,
+            self.run.plan,
+            found.data,
+            how.largest_weight,
+        )
+        base = self._base
+        return known if base is None else known.model_copy(update=_as_base_knows(known, base.learnt))
+
+    @cached_property
+    def _base(self) -> Generator | None:
+        lora = self.run.generator.lora
+        if lora is None:
+            return None
+        return Generator.load(RunFolder.open(Path(lora.run)), device="cpu")
+
+    def _network(self) -> nn.Module:
+        recipe = self.run.generator
+        network = make_denoiser(recipe, self.run.plan, self.learnt.attributes)
+        if self._base is not None and recipe.lora is not None:
+            network.load_state_dict(self._base.network.state_dict())
+            add_lora(network, recipe.lora.rank, alpha=recipe.lora.rank)
+        return network
+
+    def _loss(self) -> Loss:
+        recipe = self.run.generator
+        if recipe.makes == "masks":
+            return MaskLoss(recipe)
+        return DenoisingLoss(recipe, self.run.plan.outputs - 1, self.learnt.label_weights)
+
+    def _batches(self, network: nn.Module) -> Batches:  # noqa: ARG002  a denoiser takes the plan's size
+        recipe, plan = self.run.generator, self.run.plan
+        source = ConditionedSource(
+            self.learners,
+            plan.patch_voxels,
+            plan.spacing_mm,
+            recipe.augmentation,
+            recipe.training.foreground,
+            recipe.training.seed,
+            (),
+            self.run.card.mirror_pairs,
+            codes=codes_of(self.learnt, [entry.case for entry in self.learners]),
+            distances_of=plan.outputs - 1 if recipe.makes == "masks" else 0,
+        )
+        return self._stream(source)
+
+    def _score(self, cases: int | None) -> Score | None:
+        chosen = self._watched(cases)
+        return self.error_of(chosen) if chosen else None
+
+    def error_of(self, entries: list[Entry]) -> DenoisingError:
+        """Return the error to be measured on these cases, whose attributes are taken as unknown."""
+        codes = np.full((len(entries), len(self.learnt.attributes)), np.nan, np.float32)
+        return DenoisingError(entries, codes, self.run.generator, self.run.plan, self.world.device)
+
+    def _plain(self, network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.run.generator.lora is None:
+            return weights
+        merge_lora(network)
+        return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    def _track_results(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        if self.tracker is None:
+            return
+        if facts["final"]:
+            self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
+        if self.run.generator.makes == "images" and self.held_out:
+            made = Generator(self.run, self.number, network, self.learnt, self.world.device)
+            twins = make_twins(made, self.held_out[:SHEET_CASES])
+            self.tracker.picture(
+                "samples/held_out.png", twin_sheet(twins, range(len(twins.cases)), self.run.plan.spacing_mm)
+            )
+        self.tracker.file(self.folder / "fold.json")
+        self.tracker.file(self.folder / "metrics.jsonl")
+
+
+def _as_base_knows(known: Learnt, base: Learnt) -> dict[str, Any]:
+    """Return attributes and codes in the words of the generator that is tuned: its tokens stay."""
+    mine = [attribute.name for attribute in known.attributes]
+    codes: dict[str, tuple[Any, ...]] = {}
+    for case, values in known.codes.items():
+        facts = dict(zip(mine, values, strict=True))
+        codes[case] = tuple(facts.get(attribute.name) for attribute in base.attributes)
+    return {"attributes": base.attributes, "codes": codes}

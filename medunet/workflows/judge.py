@@ -1,0 +1,141 @@
+"""evaluate, for a generator: do its scans obey their masks, and do they look like real ones?
+
+Masks are those of held-out cases, so every synthetic scan has a real twin that the generator has never seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medunet.config.run import RunFolder
+from medunet.data.cache import Entry
+from medunet.data.content import image_part
+from medunet.data.preprocess import from_outputs
+from medunet.errors import ConfigError
+from medunet.geometry import with_spacing
+from medunet.io.volume import Grid, Volume
+from medunet.io.write import write_atomic
+from medunet.metrics.measures import dice
+from medunet.metrics.pair import pairs
+from medunet.metrics.quality.encoder import pooled_features
+from medunet.metrics.quality.report import ImageSet, quality
+from medunet.tasks.generate import Generator
+from medunet.tasks.segment import Segmenter
+from medunet.workflows.generator_report import write_generator_report
+from medunet.workflows.origin import versions
+from medunet.workflows.prepare import fill_cache, survey
+from medunet.workflows.progress import progress, say
+from medunet.workflows.twins import make_twins
+
+Images = NDArray[np.float32]
+MaskArray = NDArray[np.uint8]
+
+
+def judge(
+    run: RunFolder,
+    *,
+    workspace: Path,
+    fold: int | None = None,
+    segmenter: RunFolder | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """Return how well a generator does on held-out masks; tables and sheets go to RUN/fold_K/evaluation.
+
+    segmenter: a run that was trained on none of the held-out cases; it says how far scans obey their masks,
+    beside how well it does on the real scans (the ceiling). how: sampler, steps, guidance.
+    """
+    generator = Generator.load(run, fold=fold, device=device)
+    if run.generator.makes != "images":
+        raise ConfigError(f"{run.path}: makes masks; only generators of images are evaluated.")
+    entries = held_out_entries(run, generator.fold, workspace)
+    twins = make_twins(generator, entries, **how)
+    result: dict[str, Any] = {
+        "run": str(run.path), "fold": generator.fold, "cases": len(twins.cases),
+        "cpu_seconds_each": round(twins.cpu_seconds, 4),
+        "sampling": {**run.generator.sampling.model_dump(), **how},
+        "versions": versions(),
+    }  # fmt: skip
+    real = ImageSet(list(twins.real), list(twins.masks), patients=twins.patients)
+    synthetic = ImageSet(list(twins.synthetic), list(twins.masks))
+    if segmenter is not None:
+        known = _never_seen(segmenter, run, generator.fold)
+        real, synthetic = _seen_by(known, real, generator), _seen_by(known, synthetic, generator)
+    names = dict(enumerate(run.card.label_names, 1))
+    result["quality"] = quality(real, synthetic, names)
+    result["adherence"] = result["quality"].pop("adherence", {})
+    folder = out or run.fold(generator.fold) / "evaluation"
+    with write_atomic(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
+    write_generator_report(folder / "report.html", result, twins, run.plan.spacing_mm, run.card)
+    _tell(result, folder)
+    return {**result, "out": str(folder), "failed": {}}
+
+
+def held_out_entries(run: RunFolder, fold: int, workspace: Path) -> list[Entry]:
+    """Return the cached held-out cases of a fold."""
+    found = survey(run.card, Path(run.origin["data"]), workspace / "cache")
+    entries = fill_cache(found, run.plan, workspace / "cache")
+    return [entries[case] for case in run.folds.validation[fold] if case in entries]
+
+
+def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
+    """Return a segmenter that knows none of the held-out cases; ConfigError if there is none."""
+    held_out = {image_part(run.folds.content[case]) for case in run.folds.validation[fold]}
+    for own in segmenter.trained:
+        never = set(segmenter.folds.validation[own])
+        known = {image_part(c) for case, c in segmenter.folds.content.items() if case not in never}
+        if not known & held_out:
+            return Segmenter.load(segmenter, folds=[own], backend="torch")
+    raise ConfigError(
+        f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter "
+        f"that was trained on the same fold, such as: medunet train ... --fold {fold}"
+    )
+
+
+def _seen_by(segmenter: Segmenter, scans: ImageSet, generator: Generator) -> ImageSet:
+    """Return a set with what a segmenter makes of it: Dice against the masks, and features of its encoder."""
+    names = generator.run.card.label_names
+    with progress("Segmenting", len(scans.images)) as bar:
+        rows = []
+        for image, mask in zip(scans.images, scans.masks, strict=True):
+            rows.append(_dice(image, mask, segmenter, generator))
+            bar.advance()
+    dice_of = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    features = pooled_features(segmenter.networks[0], [_padded(i, segmenter) for i in scans.images])
+    return replace(scans, features=features, dice=dice_of)
+
+
+def _padded(image: Images, segmenter: Segmenter) -> Images:
+    """Return an image (C, *S) in a size that the segmenter's network takes as it is."""
+    wanted = segmenter.networks[0].snap(image.shape[1:])  # type: ignore[operator]
+    pads = [(0, 0), *((0, big - small) for big, small in zip(wanted, image.shape[1:], strict=True))]
+    return np.pad(image, pads, mode="edge")
+
+
+def _dice(image: Images, mask: MaskArray, segmenter: Segmenter, generator: Generator) -> list[float]:
+    card, plan = generator.run.card, generator.run.plan
+    scale = next(iter(generator.learnt.scales.values()))
+    shape = (-1, *(1,) * plan.dims)
+    array = image * np.reshape(scale.std, shape) + np.reshape(scale.mean, shape)
+    affine = with_spacing(np.eye(plan.dims + 1), plan.spacing_mm)
+    volume = Volume(array.astype(np.float32), affine, Grid.of(mask.shape, affine), Path("held-out patch"))
+    truth, found = from_outputs(mask, card), segmenter.predict(volume)
+    return [dice.measure(pair) for pair in pairs(truth, found, tuple(card.labels), plan.spacing_mm)]
+
+
+def _tell(result: dict[str, Any], folder: Path) -> None:
+    for name, line in result["adherence"].items():
+        if isinstance(line, dict) and line["ratio"] is not None:
+            say(
+                f"{name}: Dice {line['synthetic_dice']:.3f} on synthetic scans, {line['real_dice']:.3f} on "
+                f"the real ones: {100 * line['ratio']:.1f} % of the ceiling"
+            )
+    say(f"{result['cpu_seconds_each']:.3f} CPU-seconds a scan. Report: {folder / 'report.html'}")
