@@ -132,7 +132,7 @@ class DenoisingError:
 
     @torch.no_grad()
     def of_cases(self, network: nn.Module) -> NDArray[np.float64]:
-        """Return the mean squared error of the denoised image, per case at each of `TIMES`: (cases, times)."""
+        """Return the mean squared error of the denoised image, per case at all `TIMES`: (cases, times)."""
         rows = []
         for number, entry in enumerate(self.entries):
             image, mask = middle(entry, self.plan.patch_voxels)

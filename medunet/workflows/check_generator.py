@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from medunet import shapes
-from medunet.config.base import parse
 from medunet.config.budget import parse_budget
 from medunet.config.card import Card
 from medunet.config.generator import GeneratorRecipe

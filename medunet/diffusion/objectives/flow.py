@@ -22,7 +22,9 @@ class Options(Record):
     """What the network answers, which times are trained most, and the shift towards noise."""
 
     answer: Literal["image", "velocity"] = "image"
-    t_least: float = Field(0.05, gt=0, lt=1)  # `image`: below it the weight in the loss, 1 / t^2, grows no more
+    t_least: float = Field(
+        0.05, gt=0, lt=1
+    )  # `image`: below it the weight in the loss, 1 / t^2, grows no more
     mean: float = 0.0  # of the logit of t before the shift: more than 0 trains more on noisy images
     std: float = Field(1.0, gt=0)
     shift: float = Field(
