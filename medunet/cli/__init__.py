@@ -11,7 +11,9 @@ import typer
 
 from medunet import __version__
 from medunet.cli import runs, scans, studies
+from medunet.cli.admit import admit
 from medunet.cli.compare import compare
+from medunet.cli.retire import lineage, retire
 from medunet.cli.sample import sample
 from medunet.errors import MedunetError
 
@@ -24,7 +26,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     scans.doctor, scans.check, scans.prepare, scans.deidentify, runs.train, runs.evaluate, runs.predict,
-    sample, compare, runs.demo,
+    sample, admit, compare, lineage, retire, runs.demo,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

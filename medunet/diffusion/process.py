@@ -86,7 +86,7 @@ class Objective(ABC):
         """Return what dz (or, where z is scaled, d(z / alpha)) is made of on the way: Heun averages it."""
 
     @abstractmethod
-    def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
+    def grid(self, steps: int) -> Float[Tensor, " {steps}+1"]:
         """Return the times of a sampling with so many steps, from 1 (or where sampling starts) down to 0."""
 
     def weight(self, level: Mix) -> Times:

@@ -35,7 +35,7 @@ class VariancePreserving(Objective):
         self.steps = options.steps
         self.betas = (_linear if options.schedule == "linear" else _cosine)(options.steps)
         kept = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - self.betas, 0)])
-        self._table = torch.stack([kept.sqrt(), (1 - kept).sqrt()]).float()
+        self._table = torch.stack([kept.sqrt(), (1 - kept).sqrt()])
 
     @property
     def first(self) -> int:
@@ -57,7 +57,7 @@ class VariancePreserving(Objective):
         """Return dz / dphi for alpha = cos phi, sigma = sin phi: bounded everywhere (Salimans & Ho 2022)."""
         return Mix(-level.noise, level.clean)
 
-    def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
+    def grid(self, steps: int) -> Float[Tensor, " {steps}+1"]:
         """Return evenly spaced steps from the last one down to 0 (`trailing` in Lin 2024, table 2)."""
         if steps > self.first:
             raise ConfigError(

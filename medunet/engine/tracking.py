@@ -78,7 +78,7 @@ class Tracker:
         self._outbox.put(partial(_log_tags, values={key_of(k): short(v) for k, v in values.items()}))
 
     def tag_other(self, run_id: str, name: str) -> None:
-        """Tag another run of the same store with `NAME.id`, the id being this run's, which follows from it."""
+        """Tag another run of the same store with `NAME.id`, where id is this run, which follows from it."""
         self._outbox.put(partial(_tag_other, other=run_id, name=name, what=self.place.run_name))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:

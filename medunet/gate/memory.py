@@ -79,6 +79,6 @@ class Guard:
         same: dict[str, list[int]] = {}
         for number, piece in enumerate(self.training):
             same.setdefault(piece.patient, []).append(number)
-        drawn = [draw(self.training[number], self.window, self.plan, random) for number in chosen]
+        drawn = [draw(self.training[int(n)], self.window, self.plan, random) for n in chosen]
         views = [view_of(piece.image, piece.mask, self.window) for piece in drawn]
         return self.memory.near(views, [same[piece.patient] for piece in drawn])

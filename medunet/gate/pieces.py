@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from medunet.config.card import Card
 from medunet.config.plan import Plan
-from medunet.data.cases import Case
-from medunet.data.fingerprint import read_pair
 from medunet.data.preprocess import network_shape, normalise, resample_image, resample_mask, to_outputs
+from medunet.io.volume import Volume
 
 TRIES = 8  # windows drawn in search of a labelled voxel
 
@@ -32,12 +31,11 @@ class Piece:
         return float((self.mask > 0).mean())
 
 
-def read_piece(case: Case, card: Card, plan: Plan) -> Piece:
-    """Return a case from disk on the plan's grid, preprocessed as for training."""
-    image, mask = read_pair(case, card)
+def preprocessed(case: str, image: Volume, mask: Volume, card: Card, plan: Plan) -> Piece:
+    """Return a sample on the plan's grid, preprocessed as for training; it counts as its own patient."""
     shape = network_shape(image.shape, image.spacing_mm, plan)
     pixels = normalise(resample_image(image.array, shape, image.spacing_mm), plan)
-    return Piece(case.id, case.patient, pixels, resample_mask(to_outputs(mask.array, card), shape))
+    return Piece(case, case, pixels, resample_mask(to_outputs(mask.array, card), shape))
 
 
 def draw(piece: Piece, window: Sequence[int], plan: Plan, random: np.random.Generator) -> Piece:

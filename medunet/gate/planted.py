@@ -85,13 +85,14 @@ def _look(image: Array, kinds: Sequence[str], random: Random) -> Array:
     if "gamma" in kinds:
         low, high = float(image.min()), float(image.max())
         gamma = np.exp(random.uniform(-np.log(GAMMA), np.log(GAMMA)))
-        image = ((image - low) / max(high - low, 1e-6)) ** gamma * (high - low) + low
+        image = ((image - low) / max(high - low, 1e-6)) ** float(gamma) * (high - low) + low
         image = image * random.uniform(1 - CONTRAST, 1 + CONTRAST) + random.uniform(-CONTRAST, CONTRAST)
     if "blur" in kinds:
         sigma = random.uniform(*BLUR)
         image = np.stack([ndimage.gaussian_filter(channel, sigma) for channel in image])
     if "noise" in kinds:
-        image = image + random.normal(0, random.uniform(*NOISE) * float(image.std()), image.shape)
+        sigma = random.uniform(*NOISE) * float(image.std())
+        image = image + random.normal(0, sigma, image.shape).astype(np.float32)
     return np.asarray(image, np.float32)
 
 

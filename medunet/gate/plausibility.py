@@ -19,6 +19,4 @@ def plausibility(mask: Labels, rules: Rules, spacing_mm: Sequence[float]) -> Che
     faults = problems(mask, rules, spacing_mm)
     more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     reason = "; ".join(faults[:SHOWN]) + more if faults else "as training masks are"
-    return Check(
-        name="plausibility", passed=not faults, number=float(len(faults)), limit=0.0, reason=reason
-    )
+    return Check(name="plausibility", passed=not faults, number=float(len(faults)), limit=0.0, reason=reason)

@@ -1,4 +1,4 @@
-"""Is the fine detail of a sample that of real cases? Specks, over-smooth surfaces and the grid of folded pixels."""
+"""Is the fine detail of a sample real? Specks, over-smooth surfaces, and the grid of folded pixels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Spectra:
         if np.nan_to_num(grid).max() > settings.grid:
             period = PERIODS[int(np.nanargmax(grid))]
             number, limit = float(np.nanmax(grid)), settings.grid
-            reason = f"a grid of period {period}: {number:.2f} times the power that 99 % of real pieces have there"
+            reason = (
+                f"a grid of period {period}: {number:.2f} times the power that 99 % of real pieces have there"
+            )
         elif np.isnan(times).all():
             return Check(
                 name="spectrum", passed=True, number=None, limit=None, reason="no region is large enough"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -68,7 +69,13 @@ class Denoiser(nn.Module):
         self.multiple = options.patch * options.downsampling
         self.classes = inputs["classes"]
 
-    def forward(self, z: Tensor, time: Tensor, mask: Tensor, attributes: Tensor) -> Tensor:
+    def forward(
+        self,
+        z: Float[Tensor, "n c *size"],
+        time: Float[Tensor, " n"],
+        mask: Float[Tensor, "n k *size"],
+        attributes: Float[Tensor, "n a"],
+    ) -> Float[Tensor, "n c *size"]:
         """Map a noisy image z (N, C, *S), with the time (N,) in 0 to 1000, to a prediction (N, C, *S).
 
         mask (N, classes, *S): -1 or +1 per foreground label, 0 where a label is not known. attributes (N, A):

@@ -16,7 +16,7 @@ LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 class LowRank(nn.Module):
     """Adds `alpha / rank * up @ down` to a weight; `up` starts at 0, so nothing changes at first."""
 
-    def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
+    def __init__(self, weight: Tensor, rank: int, alpha: float | int) -> None:
         """Lay out factors for a weight (outputs, ...); of a rank that the weight can have."""
         super().__init__()
         outputs, inputs = weight.flatten(1).shape
@@ -31,7 +31,7 @@ class LowRank(nn.Module):
 
 
 def add_lora(
-    network: nn.Module, rank: int, alpha: float, targets: Sequence[str] = ("",)
+    network: nn.Module, rank: int, alpha: float | int, targets: Sequence[str] = ("",)
 ) -> list[nn.Parameter]:
     """Adapt all linear layers and convolutions whose name contains one of `targets`; freeze all else.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 
-def patchify(image: Tensor, patch: int) -> Tensor:
+def patchify(image: Float[Tensor, "n c *size"], patch: int) -> Float[Tensor, "n m *coarse"]:
     """Return (N, C * patch**d, *S / patch) of an image (N, C, *S), d = 2 or 3; C may be 0.
 
     In 2D this is torch's `pixel_unshuffle`. Every axis of S must be a multiple of `patch`.
@@ -18,7 +19,7 @@ def patchify(image: Tensor, patch: int) -> Tensor:
     return blocks.permute(order).reshape(batch, channels * patch ** len(size), *coarse)
 
 
-def unpatchify(image: Tensor, patch: int) -> Tensor:
+def unpatchify(image: Float[Tensor, "n m *coarse"], patch: int) -> Float[Tensor, "n c *size"]:
     """Return (N, C, *S * patch) of (N, C * patch**d, *S): the exact inverse of `patchify`."""
     batch, channels, *size = image.shape
     dims = len(size)

@@ -51,7 +51,7 @@ class Cost(NamedTuple):
     parameters: int
     forward_gflop: float  # of one image; a multiplication and an addition are two
 
-    def steps(self, seconds: float, batch_size: int, tflop_per_second: float) -> int:
+    def steps(self, seconds: float | int, batch_size: int, tflop_per_second: float | int) -> int:
         """Return how many training steps fit, a backward pass counted as two forward passes."""
         return int(seconds * tflop_per_second * 1000 / (3 * batch_size * self.forward_gflop))
 

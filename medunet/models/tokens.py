@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from medunet.config.attributes import Attribute
@@ -23,7 +24,7 @@ class AttributeTokens(nn.Module):
         )
         self.null = nn.Parameter(torch.randn(max(1, len(attributes)), width))
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Float[Tensor, "n a"]) -> Float[Tensor, "n t width"]:
         """Map codes (N, A) to tokens (N, max(A, 1), width); NaN gives the attribute's null token."""
         null = self.null.expand(len(codes), -1, -1)
         if not self.embed:

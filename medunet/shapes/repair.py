@@ -29,6 +29,7 @@ from medunet.shapes.facts import (
 Mask = NDArray[np.uint8]
 Range = tuple[float, float]
 WIDER = 0.1  # of sizes and of the span of counts, beyond what the training masks show
+ODD = 0.01  # of the masks on either side may be odd ones: slips of the pen set no rule
 ROUNDING = 1e-9
 FEW = 0.5  # divided by their number: the fewer masks, the less their extremes say
 
@@ -81,7 +82,7 @@ def rules_of(masks: Sequence[Mask], spacing_mm: Sequence[float]) -> Rules:
 
 def _range(name: str, values: Sequence[float], wider: float) -> Range:
     """Return the range of a fact, widened; a count that never varied stays as it is."""
-    low, high = min(values), max(values)
+    low, high = (float(v) for v in np.quantile(values, (ODD, 1 - ODD), method="closest_observation"))
     if name in ("volume_ml", "smallest_ml"):
         return low / (1 + wider), high * (1 + wider)
     if name == "largest_share":
@@ -122,10 +123,10 @@ def _drop_pieces(mask: Mask, number: int, box: tuple[slice, ...], rules: Rules) 
     for piece in range(1, len(sizes)):
         speck = sizes[piece] * rules.voxel_ml < smallest_ml and piece not in edge
         if piece != largest and (alone or speck):
-            _give_away(mask, np.argwhere(numbered == piece) + [part.start for part in box])
+            give_away(mask, np.argwhere(numbered == piece) + [part.start for part in box])
 
 
-def _give_away(mask: Mask, voxels: NDArray[np.int_]) -> None:
+def give_away(mask: Mask, voxels: NDArray[np.int_]) -> None:
     """Overwrite the voxels (n, d) of a piece with the commonest value around it."""
     low = np.maximum(voxels.min(0) - 1, 0)
     part = mask[tuple(slice(a, b) for a, b in zip(low, voxels.max(0) + 2, strict=True))]

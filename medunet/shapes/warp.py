@@ -1,7 +1,6 @@
 """Smooth, invertible changes of space: a random stationary velocity field, scaled and squared, and an affine.
 
-The field lives on control points as far apart as its smoothness allows; cubic splines carry it to the voxels,
-with exact derivatives. Source of scaling and squaring: Arsigny et al., MICCAI 2006.
+Source of scaling and squaring: Arsigny et al., MICCAI 2006.
 """
 
 from __future__ import annotations
@@ -9,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from medunet.config.base import Record
 from medunet.shapes.family import Refused
+from medunet.shapes.fields import draw_nodes, spread, steps_of
 
 Array = NDArray[np.float64]
 
-SIGMA_NODES = 2.0  # control points per sigma of the field
-EDGE_NODES = 2  # control points beyond the canvas on each side
 SQUARINGS = 5  # the flow is followed in 2^5 steps
 
 
@@ -53,7 +49,7 @@ class Warp:
     def coordinates(self) -> Array:
         """Where to look, in voxels of the canvas: (d, *size)."""
         centre = (np.array(self.size, float) - 1) / 2
-        moved = np.indices(self.size, float) + self._spread(None)
+        moved = np.indices(self.size, float) + spread(self.nodes, self.size, self.steps_voxels)
         offset = moved - centre.reshape(-1, *[1] * len(self.size))
         return np.asarray(np.tensordot(self.matrix, offset, 1) + centre.reshape(-1, *[1] * len(self.size)))
 
@@ -61,24 +57,11 @@ class Warp:
     def jacobian(self) -> Array:
         """The determinant of the derivative at every voxel: above 0, space is not folded; 1, volume is kept."""
         dims = len(self.size)
-        columns = np.stack([self._spread(axis) for axis in range(dims)], axis=1)  # [i, j]: d u_i / d x_j
+        columns = np.stack(
+            [spread(self.nodes, self.size, self.steps_voxels, axis) for axis in range(dims)], axis=1
+        )  # [i, j]: d u_i / d x_j
         columns += np.eye(dims).reshape(dims, dims, *[1] * dims)
         return np.asarray(_determinant(columns) * np.linalg.det(self.matrix))
-
-    def _spread(self, derivative: int | None) -> Array:
-        """Return the displacement of every voxel, or its derivative along an axis: (d, *size)."""
-        field = self.nodes
-        for axis, (n, step) in enumerate(zip(self.size, self.steps_voxels, strict=True)):
-            basis = _splines(field.shape[axis + 1], n, step, int(axis == derivative))
-            field = np.moveaxis(np.tensordot(basis, field, (1, axis + 1)), 0, axis + 1)
-        return field
-
-
-def _splines(nodes: int, n: int, step: float, derivative: int) -> Array:
-    """Return the cubic splines through the control points, at the voxels: (n, nodes)."""
-    at = np.arange(n) / step + EDGE_NODES
-    spline = make_interp_spline(np.arange(nodes, dtype=float), np.eye(nodes), k=3)
-    return np.asarray(spline(at, nu=derivative) / step**derivative)
 
 
 def _determinant(m: Any) -> Any:
@@ -97,11 +80,8 @@ def draw_warp(
     sigma, shift = float(generator.uniform(*how.sigma_voxels)), float(generator.uniform(*how.shift_voxels))
     degrees = generator.uniform(-how.rotate_degrees, how.rotate_degrees, 3 if len(size) == 3 else 1)
     scale = float(generator.uniform(*how.scale))
-    steps = tuple(max(sigma * edge_mm / SIGMA_NODES / mm, 1.0) for mm in spacing_mm)
-    counts = [max(ceil((n - 1) / step), 1) + 1 + 2 * EDGE_NODES for n, step in zip(size, steps, strict=True)]
-    noise = generator.standard_normal((len(size), *counts))
-    velocity = np.stack([gaussian_filter(part, SIGMA_NODES, mode="nearest") for part in noise])
-    velocity *= shift * edge_mm / np.sqrt((velocity**2).sum(0).mean())
+    steps = steps_of(sigma, spacing_mm)
+    velocity = draw_nodes(generator, len(size), size, steps) * (shift * edge_mm / np.sqrt(len(size)))
     in_voxels = np.array(spacing_mm, float).reshape(-1, *[1] * len(size))
     nodes = _flowed(velocity / in_voxels, steps)
     warp = Warp(tuple(size), steps, nodes, affine(degrees, scale, spacing_mm))
@@ -137,7 +117,8 @@ def _flowed(velocity: Array, steps_voxels: Sequence[float]) -> Array:
     moved = velocity / per_node / 2**SQUARINGS
     for _ in range(SQUARINGS):
         there = here + moved
-        moved = moved + np.stack([map_coordinates(part, there, order=3, mode="nearest") for part in moved])
+        # linear is enough: the field varies over some control points, and folding is checked later
+        moved = moved + np.stack([map_coordinates(part, there, order=1, mode="nearest") for part in moved])
     return np.asarray(moved * per_node)
 
 

@@ -118,7 +118,7 @@ def check_fold_safe(
         if kin:
             raise DataError(
                 f"{place}: the case {one.case.id} is made from {_some(sorted(images[k] for k in kin))}, "
-                f"which fold {fold} holds out or leaves out. Make the set anew from this fold's training cases."
+                f"which fold {fold} holds out or leaves out. Make the set from this fold's training cases."
             )
 
 

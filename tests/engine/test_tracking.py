@@ -260,3 +260,21 @@ def test_places(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("{broken", encoding="utf-8")
     assert own.recall() is None
     assert public("https://anna:secret@host/x") == "https://host/x"
+
+
+def test_a_run_can_be_told_who_follows_from_it_and_one_that_is_not_there_stops_nothing(
+    workspace: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    generator = tracker(workspace, tmp_path / "generator", said, run_key="generator")
+    generator.close()
+    trained = tracker(workspace, tmp_path / "trained", said, run_key="trained", run_name="trained/fold_0")
+    trained.tag_other(str(generator.run_id), "used_by")
+    assert said == []
+    trained.tag_other("0" * 32, "used_by")
+    trained.tags({"synthetic.generator_run": generator.run_id})
+    trained.close()
+    store = client(workspace)
+    assert store.get_run(generator.run_id).data.tags[f"used_by.{trained.run_id}"] == "trained/fold_0"
+    assert store.get_run(trained.run_id).data.tags["synthetic.generator_run"] == generator.run_id
+    assert len(said) == 1

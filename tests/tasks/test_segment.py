@@ -137,7 +137,7 @@ def test_what_the_network_finds_at_ignored_voxels_is_never_learnt_from():
     outputs: list[torch.Tensor] = []
 
     class Kept(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def forward(self, _: torch.Tensor) -> tuple[torch.Tensor, ...]:
             outputs.extend(torch.randn(1, 3, n, n, n, requires_grad=True) for n in (16, 8, 4))
             return tuple(outputs)
 

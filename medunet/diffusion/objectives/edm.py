@@ -61,7 +61,7 @@ class Edm(Objective):
         """Return dx / ds = noise (equation 3)."""
         return Mix(torch.zeros_like(level.clean), torch.ones_like(level.noise))
 
-    def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
+    def grid(self, steps: int) -> Float[Tensor, " {steps}+1"]:
         """Return times of `steps` levels from sigma_max to sigma_min, then 0 (equation 5)."""
         last = (self.options.sigma_min / self.options.sigma_max) ** (1 / self.options.rho)
         noisy = torch.linspace(1, last, steps, dtype=torch.float64)

@@ -27,9 +27,11 @@ class NoisePrediction(VariancePreserving):
         """Return the last step at which a clean image can be told from the noise.
 
         It is (z - sigma noise) / alpha, and the cosine schedule ends at alpha = 5e-5: there the network's
-        error would be enlarged 20,000 times. At the limit z holds 0.6 % of the image besides the noise.
+        error would be enlarged 20,000 times, unless it is clipped. At the limit z holds 0.6 % of the image.
         """
-        alpha, sigma = self._table[:, 1:].double()
+        if self.options.schedule == "linear" or self.options.clip is not None:
+            return super().first
+        alpha, sigma = self._table[:, 1:]
         return int(((alpha / sigma).log() >= LOWEST_LOG_SNR).sum())
 
     def target(self, level: Mix) -> Mix:

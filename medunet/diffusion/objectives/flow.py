@@ -64,7 +64,7 @@ class Flow(Objective):
         one = torch.ones_like(level.clean)
         return Mix(-one, one)
 
-    def grid(self, steps: int) -> Float[Tensor, " steps+1"]:
+    def grid(self, steps: int) -> Float[Tensor, " {steps}+1"]:
         """Return evenly spaced times from 1 to 0, shifted as in training."""
         return self._shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
 

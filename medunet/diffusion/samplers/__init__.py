@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
@@ -16,6 +16,7 @@ Network = Callable[[Tensor, Tensor], Tensor]  # z (N, C, *S) and time (N,) to an
 OnStep = Callable[[int], None]  # is told how many steps are done
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What a file here holds as `sample`: it turns unit normal noise (N, C, *S) into images."""
 

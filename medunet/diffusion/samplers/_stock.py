@@ -1,49 +1,36 @@
-"""How a scheduler of diffusers is made to walk an objective's own grid.
+"""How a multistep scheduler of diffusers is made to walk an objective's own grid.
 
-Its traps are gone round, not repaired: it is given estimates of the clean image, so that no prediction type
-can be wrong; the schedule that sampling starts from is cut where the objective says; the flow's shift is
-applied by the scheduler alone, once; the last sigma is 0.
+Such solvers see an objective only through alpha / sigma and estimates of the clean image. So every objective
+is given to them as a flow: y = z / (alpha + sigma) is a straight mixture, sigma / (alpha + sigma) of it noise.
+That goes round their own grids, which start where nothing can be told and may have a step too many.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from medunet.diffusion.objectives.flow import Flow
 from medunet.diffusion.process import Images, Objective
-from medunet.diffusion.samplers import Network, OnStep, ask, variance_preserving, walk
+from medunet.diffusion.samplers import Network, OnStep, ask, walk
 
-FINE = 1_000_000  # the schedulers leave out the 1 / FINE of a flow that is nearest to noise or image
+SETTINGS = {"use_flow_sigmas": True, "prediction_type": "sample", "solver_order": 2}
+MOST_NOISE = 1 - 1e-6  # they take the logarithm of the image's share
 
 
+@runtime_checkable
 class Scheduler(Protocol):
     """The part of a diffusers scheduler that is used here."""
 
+    sigmas: Any
     timesteps: Any
 
     def set_timesteps(self, num_inference_steps: int) -> None:
-        """Make the grid."""
+        """Forget the last sampling and make a grid."""
 
     def set_begin_index(self, begin_index: int) -> None:
         """Say where on the grid the next step is."""
 
     def step(self, model_output: Any, timestep: Any, sample: Any, *, return_dict: bool) -> Any:
         """Go one step."""
-
-
-def settings(objective: Objective, sampler: str) -> dict[str, Any]:
-    """Return the options with which a multistep scheduler of diffusers has the objective's process."""
-    common = {"prediction_type": "sample", "solver_order": 2, "final_sigmas_type": "zero"}
-    if isinstance(objective, Flow):
-        shift = objective.options.shift
-        return common | {"use_flow_sigmas": True, "flow_shift": shift, "num_train_timesteps": FINE}
-    process = variance_preserving(objective, sampler)
-    betas = process.betas[: process.first].tolist()
-    return common | {
-        "num_train_timesteps": len(betas),
-        "trained_betas": betas,
-        "timestep_spacing": "trailing",
-    }
 
 
 def run(
@@ -55,10 +42,14 @@ def run(
     on_step: OnStep | None,
 ) -> Images:
     """Return images made by the scheduler's steps."""
+    alpha, sigma = objective.level(objective.grid(steps).to(noise.device, noise.dtype))
+    size = alpha + sigma
     scheduler.set_timesteps(steps)
-    scheduler.set_begin_index(0)  # by time it would be searched for, and times are rounded
-    z = noise
-    for timestep, step in zip(scheduler.timesteps, walk(objective, steps, noise, on_step), strict=True):
-        clean = ask(network, objective, z, step.now).clean
-        (z,) = scheduler.step(clean, timestep, z, return_dict=False)
-    return z
+    scheduler.set_begin_index(0)
+    scheduler.sigmas = (sigma / size).clamp_max(MOST_NOISE).float().cpu()
+    scheduler.timesteps = 1000 * scheduler.sigmas[:-1]
+    y = noise / size[0]
+    for number, step in enumerate(walk(objective, steps, noise, on_step)):
+        clean = ask(network, objective, y * size[number], step.now).clean
+        (y,) = scheduler.step(clean, scheduler.timesteps[number], y, return_dict=False)
+    return y

@@ -6,7 +6,7 @@ from torch import Generator
 
 from medunet.diffusion.process import Images, Objective
 from medunet.diffusion.samplers import Network, OnStep
-from medunet.diffusion.samplers._stock import run, settings
+from medunet.diffusion.samplers._stock import SETTINGS, run
 
 
 def sample(
@@ -17,9 +17,7 @@ def sample(
     generator: Generator | None = None,  # noqa: ARG001 nothing is drawn
     on_step: OnStep | None = None,
 ) -> Images:
-    """Return images; for flow, eps, v and x0."""
+    """Return images."""
     from diffusers import DPMSolverMultistepScheduler  # takes seconds to import
 
-    return run(
-        DPMSolverMultistepScheduler(**settings(objective, "dpmpp")), network, noise, objective, steps, on_step
-    )
+    return run(DPMSolverMultistepScheduler(**SETTINGS), network, noise, objective, steps, on_step)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Values = Sequence[float] | NDArray[np.float64]  # NaN: nothing to score
 
 DRAWS = 2000
 
@@ -31,7 +32,7 @@ class Adherence:
 
 
 def adherence(
-    synthetic: Mapping[str, Sequence[float]], real: Mapping[str, Sequence[float]], *, seed: int = 0
+    synthetic: Mapping[str, Values], real: Mapping[str, Values], *, seed: int = 0
 ) -> dict[str, Adherence]:
     """Return the ratio of mean Dice per label, with a 95 % bootstrap interval over the cases of both sets.
 
@@ -41,7 +42,7 @@ def adherence(
     return {label: _of_label(synthetic[label], real[label], random) for label in real if label in synthetic}
 
 
-def _of_label(synthetic: Sequence[float], real: Sequence[float], random: np.random.Generator) -> Adherence:
+def _of_label(synthetic: Values, real: Values, random: np.random.Generator) -> Adherence:
     kept = [np.asarray(values, float)[~np.isnan(np.asarray(values, float))] for values in (synthetic, real)]
     means = [float(values.mean()) if len(values) else None for values in kept]
     counts = (len(kept[0]), len(kept[1]))

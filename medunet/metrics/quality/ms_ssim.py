@@ -96,8 +96,8 @@ def scales(shape: tuple[int, ...]) -> tuple[int, int]:
     ((5, 11), (3, 11), (3, 7))
     """
     for levels, kernel in SCALES:
-        fits = min(shape) // max(1, levels - 1) ** 2 >= kernel
-        if fits and (len(shape) == 2 or kernel <= LARGEST_KERNEL_3D):
+        coarsest = min(shape) // max((levels - 1) ** 2, 2 ** (levels - 1))  # MONAI asks for the square
+        if coarsest >= kernel and (len(shape) == 2 or kernel <= LARGEST_KERNEL_3D):
             return levels, kernel
     raise DataError(f"images of {shape} voxels, expected at least 3 along each axis. Give larger images.")
 

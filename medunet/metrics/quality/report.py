@@ -12,9 +12,9 @@ from jaxtyping import Float, Integer, Real
 from numpy.typing import NDArray
 
 from medunet.errors import DataError
-from medunet.metrics.quality.adherence import adherence
+from medunet.metrics.quality.adherence import Values, adherence
 from medunet.metrics.quality.frechet import frechet
-from medunet.metrics.quality.halves import FEWEST, halves, with_floor
+from medunet.metrics.quality.halves import FEWEST, REPEATS, halves, with_floor
 from medunet.metrics.quality.kid import kid
 from medunet.metrics.quality.ms_ssim import diversity
 from medunet.metrics.quality.prdc import prdc
@@ -22,14 +22,14 @@ from medunet.metrics.quality.radiomics import log_radiomic_frechet, standardised
 from medunet.metrics.quality.spectrum import EDGES, grid_ratio, radial_power, relative_power
 
 Array = NDArray[Any]
-Dice = Mapping[str, Sequence[float]]  # per label, one value a case
+Dice = Mapping[str, Values]  # per label, one value a case
 
 WHOLE = "whole image"
 BACKGROUND = "background"
 PERIODS = (2, 4)
 NEIGHBOURS = 5
 READS = {
-    "radiomic_frechet": "1 in `ratio`: as alike as two halves of the real set; higher: brightness or texture is off",
+    "radiomic_frechet": "ratio 1: as alike as two halves of the real set; above: brightness or texture off",
     "encoder_frechet": "as radiomic_frechet, as seen by the segmenter's own encoder",
     "kid": "about 0: alike; an interval above 0: a difference that is not due to chance",
     "prdc": "precision, density: realism; recall, coverage: variety; compare with `real_halves`",
@@ -56,25 +56,27 @@ class ImageSet:
 
 
 def quality(
-    real: ImageSet, synthetic: ImageSet, labels: Mapping[int, str], *, seed: int = 0
+    real: ImageSet, synthetic: ImageSet, labels: Mapping[int, str], *, repeats: int = REPEATS, seed: int = 0
 ) -> dict[str, Any]:
     """Return all measures as plain JSON values (None: could not be measured), each with `reads`.
 
     labels: value -> name; the background and the whole image are added. What needs encoder features or
-    Dice is left out where they are missing. Raises DataError with fewer than 4 cases in a set.
+    Dice is left out where they are missing. repeats: draws of halves. Raises DataError with fewer than 4 cases in a set.
     """
     for name, cases in (("real", real), ("synthetic", synthetic)):
         if len(cases.images) < FEWEST:
             raise DataError(f"{len(cases.images)} {name} cases, expected at least {FEWEST}. Give more cases.")
-    regions: dict[int | None, str] = {None: WHOLE, 0: BACKGROUND} | dict(labels)
+    regions: dict[int | None, str] = {None: WHOLE, 0: BACKGROUND}
+    regions.update(labels.items())
+    draws = {"repeats": repeats, "seed": seed}
     found = {
-        "radiomic_frechet": _radiomics(real, synthetic, regions, seed),
+        "radiomic_frechet": _radiomics(real, synthetic, regions, draws),
         "ms_ssim": diversity(real.images, synthetic.images, seed=seed).as_json(),
         "spectrum": _spectrum(real, synthetic, regions),
         "grid": _grid(real, synthetic, regions),
     }
     if real.features is not None and synthetic.features is not None:
-        found |= _of_encoder(real.features, synthetic.features, real.patients, seed)
+        found |= _of_encoder(real.features, synthetic.features, real.patients, draws)
     if real.dice and synthetic.dice:
         of_labels = adherence(synthetic.dice, real.dice, seed=seed)
         found["adherence"] = {label: value.as_json() for label, value in of_labels.items()}
@@ -84,7 +86,7 @@ def quality(
 
 
 def _radiomics(
-    real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str], seed: int
+    real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str], draws: dict[str, int]
 ) -> dict[str, Any]:
     """Return per region the floored distance and the log distance; None where too few cases have it."""
     tables = [table(each.images, each.masks, list(regions)) for each in (real, synthetic)]
@@ -94,7 +96,7 @@ def _radiomics(
         groups = None if real.patients is None else np.asarray(real.patients)[known].tolist()
         try:
             rows = standardised(tables[0][label], tables[1][label])
-            floored = with_floor(rows[0], rows[1], frechet, groups=groups, seed=seed)
+            floored = with_floor(rows[0], rows[1], frechet, groups=groups, **draws)
         except DataError:  # a rare label: in too few cases for two halves
             found[name] = None
             continue
@@ -103,13 +105,15 @@ def _radiomics(
     return {"regions": found}
 
 
-def _of_encoder(real: Array, synthetic: Array, patients: Sequence[str] | None, seed: int) -> dict[str, Any]:
+def _of_encoder(
+    real: Array, synthetic: Array, patients: Sequence[str] | None, draws: dict[str, int]
+) -> dict[str, Any]:
     rows = standardised(real, synthetic)
     found = {
-        "encoder_frechet": with_floor(rows[0], rows[1], frechet, groups=patients, seed=seed).as_json(),
-        "kid": kid(rows[0], rows[1], seed=seed).as_json(),
+        "encoder_frechet": with_floor(rows[0], rows[1], frechet, groups=patients, **draws).as_json(),
+        "kid": kid(rows[0], rows[1], seed=draws["seed"]).as_json(),
     }
-    drawn = list(halves(len(real), len(synthetic), groups=patients, repeats=10, seed=seed))
+    drawn = list(halves(len(real), len(synthetic), groups=patients, **draws))
     if len(drawn[0][0]) > NEIGHBOURS:
         found["prdc"] = {
             "synthetic": _mean(
@@ -129,8 +133,9 @@ def _spectrum(real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str
             np.stack([radial_power(i, m, label) for i, m in zip(each.images, each.masks, strict=True)])
             for each in (synthetic, real)
         ]
-        found[name] = relative_power(of_sets[0], of_sets[1]).tolist()
-    return {"band_edges": list(EDGES), "synthetic_over_real": found}
+        ratio, low, high = relative_power(of_sets[0], of_sets[1]).tolist()
+        found[name] = {"synthetic_over_real": ratio, "ci95": list(map(list, zip(low, high, strict=True)))}
+    return {"band_edges": list(EDGES), "regions": found}
 
 
 def _grid(real: ImageSet, synthetic: ImageSet, regions: dict[int | None, str]) -> dict[str, Any]:

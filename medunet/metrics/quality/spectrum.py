@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Real
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.stats import ttest_ind
 
 Array = NDArray[Any]
 Masks = Sequence[Integer[Array, " ..."]]
@@ -40,7 +41,7 @@ def radial_power(
     rays = []
     for values in _windowed(image, mask, label):
         shape = [max(size, LEAST_SIDE) for size in values.shape]
-        power = np.abs(np.fft.fftn(values, shape)) ** 2
+        power = np.abs(np.fft.fftn(values, shape, range(values.ndim))) ** 2
         squared = sum(grid**2 for grid in np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"))
         band = np.digitize(np.sqrt(squared).ravel(), edges) - 1
         inside = (band >= 0) & (band < len(edges) - 1)
@@ -52,16 +53,19 @@ def radial_power(
 
 def relative_power(
     synthetic: Float[Array, "m bands"], real: Float[Array, "n bands"]
-) -> Float[Array, " bands"]:
-    """Return the geometric mean of synthetic over that of real power, per band; cases with NaN are left out.
+) -> Float[Array, "3 bands"]:
+    """Return the geometric mean of synthetic over that of real power per band, and its 95 % interval.
 
-    1: as real; above 1: noise or specks; below 1: blurred. NaN where a set has no case.
+    Rows: ratio, low, high. 1: as real; above: noise or specks; below: blurred. Cases with NaN (no such
+    region) are left out; NaN where a set has fewer than two. The interval is Welch's, of the logarithms.
     """
-    tiny = np.finfo(float).tiny
-    logs = [np.log(np.maximum(rows[np.isfinite(rows).all(axis=1)], tiny)) for rows in (synthetic, real)]
-    if not all(len(rows) for rows in logs):
-        return np.full(real.shape[1], np.nan)
-    return np.exp(np.clip(logs[0].mean(axis=0) - logs[1].mean(axis=0), -700, 700))
+    kept = [rows[np.isfinite(rows).all(axis=1)] for rows in (synthetic, real)]
+    if min(map(len, kept)) < 2:
+        return np.full((3, real.shape[1]), np.nan)
+    logs = [np.log(np.maximum(rows, np.finfo(float).tiny)) for rows in kept]
+    found = ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    middle = logs[0].mean(axis=0) - logs[1].mean(axis=0)
+    return np.exp(np.clip(np.stack([middle, found.low, found.high]), -700, 700))
 
 
 def grid_ratio(

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt
 
 from medunet.config.base import Record
-from medunet.shapes.family import Family, Mask, NewMask, Refused, box_of, cut
+from medunet.shapes.family import Family, Mask, NewMask, Refused
+from medunet.shapes.fields import draw_nodes, resampled, spread, steps_of
 
 UNCHANGED = False
 Maps = NDArray[np.float32]
@@ -107,10 +108,7 @@ def posed_maps(maps: Maps, pose: Pose, common: Pose, size: tuple[int, ...]) -> M
     factor = pose[1] / common[1]
     if factor == 1 and np.array_equal(pose[0], common[0]) and maps.shape[1:] == size:
         return maps
-    offset = pose[0] - factor * common[0]
-    scale = np.full(len(size), factor)
-    posed = [affine_transform(m, scale, offset, size, order=1, mode="nearest") for m in maps]
-    return np.stack(posed) / np.float32(factor)
+    return resampled(maps, pose[0] - factor * common[0], factor, size) / np.float32(factor)
 
 
 def _labels(mixed: Maps, labels: Sequence[int]) -> Mask:
@@ -123,12 +121,9 @@ def _noise(
     options: Options, spacing_mm: Sequence[float], shape: tuple[int, ...], generator: np.random.Generator
 ) -> Maps:
     """Return smooth noise in mm for every map."""
-    edge_mm = min(spacing_mm)
-    sigma = [options.noise_sigma_voxels * edge_mm / mm for mm in spacing_mm]
-    white = generator.standard_normal(shape, dtype=np.float32)
-    smooth = np.stack([gaussian_filter(part, sigma, mode="nearest", truncate=3) for part in white])
-    spread = np.sqrt((smooth**2).mean())
-    return np.asarray(smooth * (options.noise_voxels * edge_mm / max(spread, 1e-12)), np.float32)
+    steps = steps_of(options.noise_sigma_voxels, spacing_mm)
+    noise = spread(draw_nodes(generator, shape[0], shape[1:], steps), shape[1:], steps)
+    return np.asarray(noise * (options.noise_voxels * min(spacing_mm)), np.float32)
 
 
 def _pose(mask: Mask) -> Pose:
@@ -139,6 +134,3 @@ def _pose(mask: Mask) -> Pose:
 def _far(mask: NDArray[Any]) -> float:
     """A distance that nothing on the canvas reaches."""
     return float(sum(mask.shape))
-
-
-__all__ = ["UNCHANGED", "Options", "box_of", "cut", "distances", "draw", "posed_maps"]

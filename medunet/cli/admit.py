@@ -1,0 +1,55 @@
+"""The command that checks synthetic scans: admit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medunet.cli.options import Device, Json, Workspace, finish, open_run
+
+Set = Annotated[Path, typer.Argument(metavar="SET", help="The synthetic set that `medunet sample` made.")]
+Segmenter = Annotated[
+    Path | None,
+    typer.Option(help="A segmentation run that has not learnt from the generator's held-out cases."),
+]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a limit, such as agreement=0.8; may be repeated."
+    ),
+]
+
+
+def admit(
+    place: Set,
+    segmenter: Segmenter = None,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test", help="Plant copies of training cases instead, and count what is refused."
+        ),
+    ] = False,
+    settings: Limits = None,
+    device: Device = None,
+    workspace: Workspace = Path(),
+    json_file: Json = None,
+) -> None:
+    """Check synthetic scans before a training may use them; rejects go to quarantine, with reasons."""
+    from medunet.config.base import parse
+    from medunet.config.gate import GateSettings
+    from medunet.config.load import with_settings
+
+    chosen = parse(GateSettings, with_settings({}, settings or []), where="--set")
+    found = place if place.exists() else workspace / place
+    if self_test:
+        from medunet.workflows.admit_self_test import test_of_set
+
+        finish(test_of_set(found, workspace=workspace, settings=chosen), json_file, show=True)
+        return
+    from medunet.workflows import admit as work
+
+    judge = open_run(segmenter, workspace) if segmenter else None
+    result = work.admit(found, workspace=workspace, segmenter=judge, settings=chosen, device=device)
+    finish(result, json_file, failed=bool(result["failed"]))

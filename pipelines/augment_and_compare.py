@@ -1,0 +1,69 @@
+"""Do synthetic cases help? Trainings with and without, equal in compute, scored on the same patients.
+
+    python pipelines/augment_and_compare.py hippocampus_mr --data DIR --sets SETS --patients 10 20 all
+
+Finds each synthetic set at SETS/RECIPE-n10-fold0-ARM, made by `medunet sample` from a generator of that fold
+and those patients and checked by `medunet admit`. The same command again goes on where it stopped; table,
+plot and recommendation are in WORKSPACE/dose_response/RECIPE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from medunet.config.load import find_yaml, load_card, load_recipe
+from medunet.errors import MedunetError
+from medunet.workflows.dose_grid import ARMS, Grid, sets_in
+from medunet.workflows.dose_response import dose_response
+
+
+def main() -> None:
+    """Run the study and print its recommendation."""
+    told = _arguments().parse_args()
+    recipe = load_recipe(told.recipe, told.settings)
+    card = load_card(recipe.card, near=find_yaml(told.recipe, "pipelines"))
+    grid = Grid(
+        patients=tuple(None if text == "all" else int(text) for text in told.patients),
+        ratios=tuple(told.ratios),
+        arms=tuple(told.arms),
+        seeds=tuple(told.seeds),
+        fold=told.fold,
+    )
+    result = dose_response(
+        recipe,
+        card=card,
+        data=told.data,
+        workspace=told.workspace,
+        make_set=sets_in(told.sets),
+        grid=grid,
+    )
+    for one in result["recommendation"]:
+        verb = f"use ratio {one['ratio']:g}" if one["use"] else "do not use"
+        print(f"{one['patients'] or 'all'} real patients: {verb}: {one['reason']}")  # noqa: T201  a script
+    sys.exit(1 if result["failed"] else 0)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", help="a segmentation recipe, with a budget in steps")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the admitted sets")
+    parser.add_argument("--workspace", type=Path, default=Path())
+    parser.add_argument("--patients", nargs="+", default=["10", "20", "all"], metavar="N")
+    parser.add_argument("--ratios", nargs="+", type=float, default=[1.0, 2.0, 3.0], metavar="R")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MedunetError as error:
+        sys.exit(f"augment_and_compare: {error}")
