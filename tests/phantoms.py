@@ -90,7 +90,7 @@ def generator_recipe(**changes: object) -> GeneratorRecipe:
         "batch_size": 4,
         "network": {
             "name": "unet2d",
-            "options": {"channels": (16, 32), "token_width": 16, "head_channels": 16},
+            "options": {"channels": [16, 32], "token_width": 16, "head_channels": 16},
         },
         "sampling": {"steps": 2, "batch_size": 4, "masks": {"method": "copy"}},
     }

@@ -46,6 +46,6 @@ def _first_header(folder: Path) -> Dataset:
     for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
         try:
             return read_header(path, TAGS)[0]
-        except PARSE_ERRORS:
+        except (DataError, *PARSE_ERRORS):
             continue
     raise DataError(f"{folder}: no DICOM file that can be read; expected those of one series.")

@@ -29,7 +29,7 @@ from medunet.tasks.synthesize import (
 )
 from medunet.workflows.fold import Fold
 from medunet.workflows.generator_report import twin_sheet
-from medunet.workflows.lineage import check_base
+from medunet.workflows.learnt_cases import check_base
 from medunet.workflows.prepare import Survey
 from medunet.workflows.twins import make_twins
 

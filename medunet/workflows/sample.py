@@ -7,7 +7,6 @@ computed in. So a set that was cut off goes on where it stopped, and any sample 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,11 @@ from medunet.config.samples import Manifest, TrainedOn
 from medunet.errors import ConfigError, DataError
 from medunet.gate.hull import outside
 from medunet.tasks.generate import BATCH, WEIGHTS, Generator
-from medunet.workflows.lineage import learnt_from
+from medunet.workflows.learnt_cases import learnt_from
 from medunet.workflows.make_samples import MASK_FLOW, Drawn, Maker
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import progress, say
+from medunet.workflows.records import mlflow_run_of
 from medunet.workflows.synthetic_set import SyntheticSet, create, hashed_patient
 
 
@@ -152,7 +152,7 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
         generator_name=run.path.name,
         fold=generator.fold,
         weights_sha256=weights_sha256(generator),
-        mlflow_run=_mlflow_run(run.fold(generator.fold)),
+        mlflow_run=mlflow_run_of(run.fold(generator.fold)),
         trained_on=tuple(dict.fromkeys(_trained_on(run, generator.fold, flow.get("run"), salt))),
         salt=salt,
         masks=masks.method,
@@ -185,15 +185,6 @@ def _trained_on(run: RunFolder, fold: int, flow: str | None, salt: str) -> Itera
         known += learnt_from(masks, masks.one_trained())
     for one in known:
         yield TrainedOn(patient=hashed_patient(salt, one.patient), image=one.image)
-
-
-def _mlflow_run(fold: Path) -> str | None:
-    """Return the MLflow run of a training, as its tracker noted it."""
-    try:
-        found = json.loads((fold / "mlflow.json").read_text(encoding="utf-8")).get("run_id")
-    except (OSError, ValueError):
-        return None
-    return None if found is None else str(found)
 
 
 __all__ = ["Maker", "Order", "remake", "sample"]
