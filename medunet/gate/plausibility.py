@@ -33,6 +33,4 @@ def novelty(mask: Labels, gallery: Gallery, limit: float, *, copied: bool) -> Ch
     reason = f"Dice {1 - found:.3f} with the nearest training mask, expected at most {1 - limit:.3f}"
     if copied:
         reason += "; the masks of this set were copied on purpose"
-    return Check(
-        name="novelty", passed=passed, number=round(found, 4), limit=round(limit, 4), reason=reason
-    )
+    return Check(name="novelty", passed=passed, number=round(found, 4), limit=round(limit, 4), reason=reason)
