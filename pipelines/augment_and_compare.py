@@ -1,7 +1,7 @@
 r"""Do synthetic cases help? Trainings with and without, equal in compute, scored on the same patients.
 
-    python pipelines/augment_and_compare.py hippocampus_mr synth_hippocampus --data DIR --patients 10 20 all \\
-        --set "training.budget=2000 steps"
+    python pipelines/augment_and_compare.py hippocampus_mr synth_hippocampus --data DIR \
+        --patients 10 20 all --set "training.budget=2000 steps"
 
 For each number of patients a generator is trained on these alone, sampled and admitted; then segmenters are
 trained with and without. The same command again goes on where it stopped; table, plot and recommendation are

@@ -23,8 +23,8 @@ class Options(Record):
 
     answer: Literal["image", "velocity"] = "image"
     t_least: float = Field(0.2, gt=0, lt=1)  # `image`: below it the weight in the loss, 1 / t^2, stays
-    # Of the logit of t before the shift. More than 0 trains more on noisy images, where the mask is all that is
-    # known: with few steps that decides whether a scan obeys its mask (docs/synthesis.md).
+    # Of the logit of t before the shift. More than 0 trains more on noisy images, where the mask is all that
+    # is known: with few steps that decides whether a scan obeys its mask (docs/synthesis.md).
     mean: float = 1.5
     std: float = Field(1.0, gt=0)
     shift: float = Field(
