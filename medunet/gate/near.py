@@ -18,8 +18,8 @@ from medunet.gate.align import align, correlation
 from medunet.gate.index import Index, Place, inner, margin
 from medunet.gate.views import View, middle_of
 
-LIKELIEST = 40  # cases that are compared at all shifts
-LAID_OVER = 3  # of them that are laid over the picture
+LIKELIEST = {2: 150, 3: 80}  # cases that are compared at all shifts
+LAID_OVER = {2: 10, 3: 4}  # of them that are laid over the picture
 SLACK = 4  # compared voxels around a window: the index is exact to COARSER, half of it on average
 BATCH = 48  # pictures that are aligned at once
 
@@ -81,7 +81,7 @@ class Memory:
 
     def _likeliest(self, picture: View, without: Sequence[int]) -> list[Place]:
         """Return the places that are best when shifted a little, with corners moved there."""
-        places = self.index.places(picture, LIKELIEST, without)
+        places = self.index.places(picture, LIKELIEST[len(self.window)], without)
         shrunk = {place.zoom: _inner(picture.shrunk(place.zoom), self.inner) for place in places}
         templates = torch.stack([_stack(shrunk[place.zoom].turned(place.turn))[:2] for place in places])
         regions = torch.stack([self._region(place)[:2] for place in places])
@@ -90,7 +90,7 @@ class Memory:
         best, where = like.flatten(1).max(1)
         shifts = np.stack(np.unravel_index(where.numpy(), like.shape[1:]), 1) - SLACK
         out = []
-        for row in best.argsort(descending=True)[:LAID_OVER].tolist():
+        for row in best.argsort(descending=True)[: LAID_OVER[len(self.window)]].tolist():
             place = places[row]
             corner = tuple(int(n) for n in np.add(place.corner, shifts[row]))
             out.append(replace(place, corner=corner))

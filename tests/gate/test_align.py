@@ -27,7 +27,7 @@ def test_a_turned_and_scaled_part_is_laid_over_its_place(d: int) -> None:
     template = ndimage.map_coordinates(region, places, order=1)
     straight = float(np.corrcoef(template.ravel(), region[(slice(4, 24),) * d].ravel())[0, 1])
     tensors = [torch.from_numpy(a[None].astype(np.float32)) for a in (template, region, np.ones_like(region))]
-    found = align(tensors[0], tensors[1], tensors[2], tensors[1][:, None])
+    found = align(tensors[0], tensors[1], tensors[2], tensors[1][:, None], torch.ones(1))
     assert straight < 0.7
     assert float(found.correlation[0]) > 0.99
     taken = correlation(tensors[0].flatten(1), found.others[:, 0], found.known)
@@ -37,7 +37,7 @@ def test_a_turned_and_scaled_part_is_laid_over_its_place(d: int) -> None:
 def test_another_texture_is_not_laid_over() -> None:
     template, region = texture((20, 20), 1), texture((28, 28), 2)
     tensors = [torch.from_numpy(a[None]) for a in (template, region, np.ones_like(region))]
-    assert float(align(*tensors, tensors[1][:, None]).correlation[0]) < 0.7
+    assert float(align(*tensors, tensors[1][:, None], torch.ones(1)).correlation[0]) < 0.7
 
 
 def test_what_is_not_known_of_a_region_does_not_count() -> None:
@@ -46,9 +46,11 @@ def test_what_is_not_known_of_a_region_does_not_count() -> None:
     known[:, :10] = 0
     spoiled = np.where(known > 0, region, 5.0).astype(np.float32)
     tensors = [torch.from_numpy(a[None]) for a in (region[4:24, 4:24].copy(), spoiled, known)]
-    assert float(align(*tensors, tensors[1][:, None]).correlation[0]) > 0.99
+    assert float(align(*tensors, tensors[1][:, None], torch.ones(1)).correlation[0]) > 0.99
     blind = torch.zeros_like(tensors[2])
-    assert float(align(tensors[0], tensors[1], blind, tensors[1][:, None]).correlation[0]) == -1
+    assert (
+        float(align(tensors[0], tensors[1], blind, tensors[1][:, None], torch.ones(1)).correlation[0]) == -1
+    )
 
 
 def test_correlation_at_every_shift_is_that_of_the_windows() -> None:
