@@ -18,7 +18,8 @@ from medunet.gate.near import Memory, Near
 from medunet.gate.pieces import Piece, draw
 from medunet.gate.views import factors, view_of
 
-MOST_UNSEEN = 400  # windows of training cases that stand for unseen ones, each compared without its patient
+MOST_UNSEEN = 300  # windows of training cases that stand for unseen ones, each compared without its patient
+EACH = 4  # of one case at most, where a case has room for as many
 BORROWED = 0.95  # Dice with a training mask above which it is said to be the same
 
 
@@ -75,7 +76,8 @@ class Guard:
         """Return windows of training cases beside the cases of all other patients."""
         random = np.random.default_rng(seed)
         order = random.permutation(len(self.training))
-        chosen = np.resize(order, min(MOST_UNSEEN, 4 * len(order)))
+        room = max(piece.mask.size for piece in self.training) / float(np.prod(self.window))
+        chosen = np.resize(order, min(MOST_UNSEEN, len(order) * int(np.clip(room, 1, EACH))))
         same: dict[str, list[int]] = {}
         for number, piece in enumerate(self.training):
             same.setdefault(piece.patient, []).append(number)

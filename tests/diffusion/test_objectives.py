@@ -136,9 +136,9 @@ def test_unknown_names_and_options_are_told() -> None:
     with pytest.raises(ConfigError, match=r"objective\.name: no objective 'ddpm'; there are edm, eps, flow"):
         objective("ddpm")
     with pytest.raises(
-        ConfigError, match=r"objective\.options: 1 problem.*\n.*shfit: unknown key; known keys"
+        ConfigError, match=r"objective\.options: 1 problem.*\n.*tilt: unknown key; known keys"
     ):
-        objective("flow", {"shfit": 3})
+        objective("flow", {"tilt": 3})
     assert {"flow", "eps", "v", "x0", "edm"} <= set(objective_names())
 
 
