@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medunet.diffusion import Objective, objective, objective_names
 from medunet.diffusion.process import Mix
+from medunet.diffusion.variance_preserving import snr_capped
 from medunet.errors import ConfigError
 
 OPTIONS = {
@@ -249,6 +250,14 @@ def test_min_snr_weights_by_hand() -> None:
     for name, values in expected.items():
         assert objective(name, {"min_snr": 5}).weight(level).tolist() == pytest.approx(values, abs=1e-9)
         assert objective(name).weight(level).tolist() == [1, 1, 1, 1]
+
+
+def test_snr_is_finite_without_noise() -> None:
+    level = Mix(torch.tensor([1.0, 0.8, 0.6]), torch.tensor([0.0, 0.6, 0.8]))
+    capped, snr = snr_capped(level, 1.0)
+    assert capped.tolist() == pytest.approx([1, 1, 0.5625])
+    assert snr[1:].tolist() == pytest.approx([16 / 9, 9 / 16])
+    assert snr[0].isfinite()
 
 
 def test_with_min_snr_the_three_predictions_are_one_objective() -> None:
