@@ -79,7 +79,7 @@ def test_multistep_solvers_need_fewer_calls_than_euler(name: str) -> None:
 
 
 def test_euler_on_a_flow_is_the_sum_of_its_velocities() -> None:
-    one = objective("flow", {"shift": 2})
+    one = objective("flow", {"shift": 2, "answer": "velocity"})
     z = noise = unit_noise(2, 4, torch.float64)
     for now, then in pairwise(one.grid(7)):
         z = z + (then - now) * wavy(z, 1000 * now.expand(2))
@@ -87,7 +87,7 @@ def test_euler_on_a_flow_is_the_sum_of_its_velocities() -> None:
 
 
 def test_heun_on_a_flow_is_the_textbook_method() -> None:
-    one = objective("flow")
+    one = objective("flow", {"answer": "velocity"})
     z = noise = unit_noise(2, 4, torch.float64)
     for now, then in pairwise(one.grid(7)):
         first = wavy(z, 1000 * now.expand(2))
