@@ -21,9 +21,9 @@ from medunet.shapes.bend import Bend, bent
 from medunet.shapes.facts import Region, pieces_of
 from medunet.shapes.family import Family, Mask, NewMask, Refused
 from medunet.shapes.pieces import pieces_in, pool_of, varied
-from medunet.shapes.repair import give_away
+from medunet.shapes.repair import EVERY_FACT, give_away
 
-UNCHANGED = False
+JUDGED_BY = EVERY_FACT
 PIECES = 6  # tried for one place, before it is left out
 HOST_SHARE = 0.05  # of what surrounds the pieces in training: a label that is there less is no host
 
