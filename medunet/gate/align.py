@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 STEPS = 8  # of Gauss-Newton; more change the third digit
+COARSE_STEPS = 4  # of them on smoothed images, whose slopes point further
+SMOOTH = 5  # voxels of the mean that smooths
 DAMPING = 1e-2  # of the normal equations, relative to their diagonal
 LARGEST_STEP = 1.5  # voxels at the border of the template
 SEEN = 0.5  # of the template must lie on what is known of the region
@@ -42,7 +44,8 @@ def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor, zoo
     terms = torch.cat([offset / half.clamp(min=0.5), torch.ones(len(offset), 1)], 1)  # (n, d + 1)
     gradient = torch.stack(torch.gradient(regions, dim=tuple(range(1, d + 1))), 1)
     channels = torch.cat([regions[:, None], known[:, None], gradient], 1)
-    wanted = templates.flatten(1)
+    fine = (channels, templates.flatten(1))
+    coarse = (_smoothed(channels), _smoothed(templates[:, None]).flatten(1))
     start = offset / zoom[:, None, None] + centre
 
     def places(found: Tensor) -> Tensor:
@@ -51,13 +54,14 @@ def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor, zoo
     found = torch.zeros(len(templates), d * (d + 1))
     best, best_found = torch.full((len(templates),), -1.0), found.clone()
     for step in range(STEPS + 1):
-        seen = _sample(channels, places(found))
+        image, wanted = coarse if step < COARSE_STEPS else fine
+        seen = _sample(image, places(found))
         weight = seen[:, 1] / (seen[:, 1].sum(1, keepdim=True) + TINY)
         aim, _ = _unit(wanted, weight)
         here, spread = _unit(seen[:, 0], weight)
         now = (aim * here * weight).sum(1).where(seen[:, 1].mean(1) > SEEN, torch.tensor(-1.0))
-        better = now > best
-        best, best_found[better] = torch.maximum(now, best), found[better]
+        better = now > best if step > COARSE_STEPS else torch.full_like(now, True, dtype=torch.bool)
+        best, best_found[better] = now.where(better, best), found[better]
         if step < STEPS:
             slope = (seen[:, 2:, None] * terms.T).flatten(1, 2) / spread[:, None]  # (B, d (d + 1), n)
             found = found + _gauss_newton(slope, aim, here, weight)
@@ -69,6 +73,12 @@ def correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted correlation (B,) of a and b (B, n)."""
     weight = weight / (weight.sum(1, keepdim=True) + TINY)
     return (_unit(a, weight)[0] * _unit(b, weight)[0] * weight).sum(1)
+
+
+def _smoothed(images: Tensor) -> Tensor:
+    """Return images (B, C, *S) with the mean around each voxel."""
+    pool = functional.avg_pool2d if images.ndim == 4 else functional.avg_pool3d
+    return pool(images, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)
 
 
 def _gauss_newton(slope: Tensor, aim: Tensor, here: Tensor, weight: Tensor) -> Tensor:
