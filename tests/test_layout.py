@@ -28,6 +28,7 @@ IMPORT_NAMES = {
     "pyjpegls": "jpeg_ls",
     "scikit-learn": "sklearn",
     "dicom-anonymizer": "dicomanonymizer",
+    "scikit-image": "skimage",
 }
 LONGEST_FILE = 300
 LONGEST_PIPELINE = 80

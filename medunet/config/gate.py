@@ -22,7 +22,7 @@ class GateSettings(Record):
     high_frequency: float = Field(2.0, gt=1)  # times beyond what 98 % of real pieces span, either way
     grid: float = Field(1.2, gt=1)  # times the real power at the period of a network that folds its pixels
 
-    novelty_percentile: float = Field(1.0, ge=0, le=50)  # of real masks: 1 % of patients look as alike
+    novelty: float = Field(1.0, ge=0)  # of the novelty that 99 % of real masks have beside each other
 
     agreement: float = Field(0.9, gt=0, le=1)  # of the segmenter's Dice on real cases as difficult as this
     agreement_least: float = Field(0.75, gt=0, le=1)  # as much is enough for the best of its difficulty ...

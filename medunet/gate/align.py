@@ -28,10 +28,11 @@ class Aligned:
     others: Tensor  # (B, E, n) further channels of the regions
 
 
-def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor) -> Aligned:
+def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor, zoom: Tensor) -> Aligned:
     """Return the best alignment of templates (B, *t) in regions (B, *r), which are larger on every side.
 
-    known: (B, *r), 1 where a region is known. others: (B, E, *r), taken along. They start centred.
+    known: (B, *r), 1 where a region is known. others: (B, E, *r), taken along. They start centred, made
+    smaller by `zoom` (B,).
     """
     size, d = templates.shape[1:], templates.ndim - 1
     half = torch.tensor([(n - 1) / 2 for n in size])
@@ -42,9 +43,10 @@ def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor) -> 
     gradient = torch.stack(torch.gradient(regions, dim=tuple(range(1, d + 1))), 1)
     channels = torch.cat([regions[:, None], known[:, None], gradient], 1)
     wanted = templates.flatten(1)
+    start = offset / zoom[:, None, None] + centre
 
     def places(found: Tensor) -> Tensor:
-        return offset + centre + torch.einsum("nk,bik->bni", terms, found.reshape(-1, d, d + 1))
+        return start + torch.einsum("nk,bik->bni", terms, found.reshape(-1, d, d + 1))
 
     found = torch.zeros(len(templates), d * (d + 1))
     best, best_found = torch.full((len(templates),), -1.0), found.clone()

@@ -14,9 +14,10 @@ from medunet.gate.intensity import Intensities
 from medunet.gate.memory import Guard
 from medunet.gate.near import Near
 from medunet.gate.pieces import Piece, draw
-from medunet.gate.plausibility import plausibility
+from medunet.gate.plausibility import novelty, plausibility
 from medunet.gate.spectrum import Spectra
 from medunet.shapes.family import Source, family_of
+from medunet.shapes.novelty import Gallery
 from medunet.shapes.repair import Rules
 
 WINDOWS = 400  # real windows from which intensities and spectra are learnt, at most
@@ -32,6 +33,8 @@ class Examiner:
     intensities: Intensities
     spectra: Spectra
     rules: Rules
+    gallery: Gallery
+    floor: tuple[float, float]  # 1st and 25th percentile of the novelty of real masks
     names: tuple[str, ...]
     settings: GateSettings
 
@@ -50,6 +53,7 @@ class Examiner:
         count = min(WINDOWS, EACH * len(training))
         drawn = [draw(training[n % len(training)], window, plan, random) for n in range(count)]
         pictures, masks = [piece.image for piece in drawn], [piece.mask for piece in drawn]
+        gallery = Gallery.of([piece.mask for piece in training], window)
         sources = tuple(Source(piece.mask, piece.case) for piece in training)
         return cls(
             Guard(training, window, plan, settings.memory_percentile),
@@ -57,12 +61,17 @@ class Examiner:
             Intensities.of(pictures, masks, plan.outputs),
             Spectra.of(pictures, masks, plan.outputs),
             family_of(sources, tuple(window), plan.spacing_mm).rules,
+            gallery,
+            gallery.floor() if "novelty" in settings.checks else (0.0, 0.0),
             tuple(names),
             settings,
         )
 
-    def look(self, piece: Piece) -> list[Check]:
-        """Return the checks of one sample by itself, those that the settings ask for."""
+    def look(self, piece: Piece, *, copied: bool = False) -> list[Check]:
+        """Return the checks of one sample by itself, those that the settings ask for.
+
+        copied: its mask is that of a training case, on purpose.
+        """
         settings, spacing_mm = self.settings, self.guard.plan.spacing_mm
         made: dict[CheckName, Check] = {}
         if "intensity" in settings.checks:
@@ -73,6 +82,9 @@ class Examiner:
             made["spectrum"] = self.spectra.check(piece.image, piece.mask, self.names, settings)
         if "plausibility" in settings.checks:
             made["plausibility"] = plausibility(piece.mask, self.rules, spacing_mm)
+        if "novelty" in settings.checks:
+            limit = settings.novelty * self.floor[0]
+            made["novelty"] = novelty(piece.mask, self.gallery, limit, copied=copied)
         return list(made.values())
 
     def remember(self, pieces: Sequence[Piece]) -> list[tuple[Near, Check]]:

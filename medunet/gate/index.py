@@ -13,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from medunet.gate.views import Array, Turn, View, averaged, turns
+from medunet.gate.views import Array, Turn, View, averaged, middle_of, turns
 
 COARSER = 2  # compared voxels in one of the index
+INNER = 0.75  # of a picture's edges are looked for: a copy may lack its rim, or be enlarged
+ZOOMS = (1.0, 1.2)  # a copy may be enlarged: what was cut out of a case is stretched to the window
+SMOOTH = 1.0  # sigma in compared voxels, before the coarse means: these lie COARSER apart
 MARGIN = 8  # windows may stick out of a case by one in so many
 COMPONENTS = {2: 48, 3: 256}  # 2D sets have a million windows, 3D crops some thousands
 DRAWN = 3000  # windows from which the components are learnt
@@ -29,8 +33,23 @@ class Place:
 
     case: int
     turn: Turn  # of the picture, so that it lies as the case does
-    corner: tuple[int, ...]  # in compared voxels of the case; may be negative
+    zoom: float  # of the picture, beside the case
+    corner: tuple[int, ...]  # of the inner window in compared voxels of the case; may be negative
     similarity: float  # correlation of the descriptions
+
+
+def inner(window: Sequence[int]) -> tuple[int, ...]:
+    """Return the part of a window (compared voxels) that is looked for.
+
+    >>> inner((32, 32)), inner((16, 24, 16))
+    ((24, 24), (12, 18, 12))
+    """
+    return tuple(max(COARSER, int(n * INNER) // COARSER * COARSER) for n in window)
+
+
+def margin(window: Sequence[int]) -> tuple[int, ...]:
+    """Return how far the inner window may stick out of a case (compared voxels)."""
+    return tuple(max(1, n // COARSER // MARGIN) * COARSER for n in window)
 
 
 @dataclass(frozen=True)
@@ -40,50 +59,47 @@ class Index:
     window: tuple[int, ...]  # in compared voxels
     components: Array  # (k, voxels)
     described: Array  # (windows, k), case by case
-    case: NDArray[np.int32]  # (windows,)
-    corner: NDArray[np.int32]  # (windows, d)
+    corner: NDArray[np.int16]  # (windows, d)
     first: NDArray[np.intp]  # (cases,) number of each case's first window
 
     @classmethod
     def build(cls, views: Sequence[View], window: Sequence[int], seed: int = 0) -> Index:
         """Return the index of views that are at least as large as the window (compared voxels)."""
-        small = tuple(max(1, n // COARSER) for n in window)
-        beyond = [max(1, n // MARGIN) for n in small]
-        coarse = [
-            np.pad(averaged(view.image, (COARSER,) * len(small)), [(n, n) for n in beyond], mode="reflect")
-            for view in views
-        ]
+        small = tuple(n // COARSER for n in inner(window))
+        beyond = margin(window)
+        around = [(n, n) for n in beyond]
+        coarse = [_coarse(np.pad(view.image, around, mode="reflect")) for view in views]
         components = _components(coarse, small, seed)
-        described, case, corner = [], [], []
-        for number, image in enumerate(coarse):
+        described, corner = [], []
+        for image in coarse:
             places = np.indices([n - m + 1 for n, m in zip(image.shape, small, strict=True)])
             described.append(_described(_windows(image, small), components))
-            corner.append((places.reshape(len(small), -1).T - beyond) * COARSER)
-            case.append(np.full(len(corner[-1]), number, np.int32))
-        first = np.cumsum([0, *map(len, case[:-1])])
-        everything = (
-            np.concatenate(described),
-            np.concatenate(case),
-            np.concatenate(corner).astype(np.int32),
-        )
-        return cls(tuple(window), components, *everything, np.asarray(first, np.intp))
+            corner.append((places.reshape(len(small), -1).T * COARSER - beyond).astype(np.int16))
+        first = np.cumsum([0, *map(len, corner[:-1])])
+        return cls(tuple(window), components, np.concatenate(described), np.concatenate(corner), first)
 
     def places(self, view: View, most: int, without: Sequence[int] = ()) -> list[Place]:
         """Return the best place in each of the `most` likeliest cases, the likeliest first."""
-        allowed = turns(self.window)
-        coarse = [averaged(turn.of(view.image), (COARSER,) * len(self.window)).ravel() for turn in allowed]
-        like = _described(np.stack(coarse), self.components) @ self.described.T
-        best = like.max(0)
+        ways = [(turn, zoom) for zoom in ZOOMS for turn in turns(self.window)]
+        shrunk = {zoom: middle_of(view.shrunk(zoom).image, inner(self.window)) for zoom in ZOOMS}
+        coarse = np.stack([_coarse(turn.of(shrunk[zoom])).ravel() for turn, zoom in ways])
+        like = self.described @ _described(coarse, self.components).T  # (windows, ways)
+        best = like.max(1)
         of_case = np.maximum.reduceat(best, self.first)
         of_case[list(without)] = -np.inf
         ends = [*self.first[1:], len(best)]
         out = []
         for case in np.argsort(-of_case)[: min(most, len(of_case) - len(set(without)))]:
             number = self.first[case] + int(best[self.first[case] : ends[case]].argmax())
-            turn = allowed[int(like[:, number].argmax())]
+            turn, zoom = ways[int(like[number].argmax())]
             corner = tuple(int(n) for n in self.corner[number])
-            out.append(Place(int(case), turn, corner, float(of_case[case])))
+            out.append(Place(int(case), turn, zoom, corner, float(of_case[case])))
         return out
+
+
+def _coarse(image: Array) -> Array:
+    smooth = np.asarray(ndimage.gaussian_filter(image, SMOOTH, mode="nearest"), np.float32)
+    return averaged(smooth, (COARSER,) * image.ndim)
 
 
 def _windows(image: Array, small: Sequence[int]) -> Array:

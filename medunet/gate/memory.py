@@ -1,7 +1,7 @@
 """Is a sample the copy of a training case? Its distance to the nearest one, beside that of unseen real cases.
 
 Real cases that were not trained on also have a nearest training case; how near, is the yardstick: a sample
-that is nearer than all but the nearest 0.5 % of them is taken for a copy (nearest-neighbour distance ratio,
+that is nearer than all but one in a thousand of them is taken for a copy (nearest-neighbour distance ratio,
 after Dar et al. 2024, arXiv 2402.01054, on aligned images instead of a trained embedding).
 """
 
@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from medunet.config.plan import Plan
 from medunet.config.samples import Check
 from medunet.gate.near import Memory, Near
 from medunet.gate.pieces import Piece, draw
-from medunet.gate.views import factors, view_of
+from medunet.gate.views import MAD, factors, view_of
 
-MOST_UNSEEN = 400  # windows of training cases that stand for unseen ones, each compared without its patient
+MOST_UNSEEN = 300  # windows of training cases that stand for unseen ones, each compared without its patient
+EACH = 4  # of one case at most, where a case has room for as many
+CLIPPED = 0.9999  # likeness, for its arctanh
 BORROWED = 0.95  # Dice with a training mask above which it is said to be the same
 
 
@@ -28,6 +31,7 @@ class Limit:
 
     typical: float  # median over unseen real cases
     least: float  # nearer is a copy
+    percentile_1: float  # of the unseen, as measured
     unseen: int  # windows measured
 
     def check(self, near: Near, name: str) -> Check:
@@ -49,9 +53,20 @@ class Limit:
 
 
 def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
-    """Return the yardstick from unseen real cases."""
-    distance = np.array([1 - near.likeness for near in unseen])
-    return Limit(float(np.median(distance)), float(np.percentile(distance, percentile)), len(distance))
+    """Return the yardstick from unseen real cases; `percentile` of them may be taken for copies.
+
+    Some hundred cases do not show one in a thousand: Fisher's z of their likeness (arctanh) is taken for
+    normal, its centre and spread from median and MAD, which near-identical real cases do not move.
+    """
+    likeness = np.array([near.likeness for near in unseen])
+    z = np.arctanh(np.clip(likeness, -CLIPPED, CLIPPED))
+    centre = float(np.median(z))
+    spread = MAD * float(np.median(np.abs(z - centre)))
+    most = np.tanh(centre + norm.isf(percentile / 100) * spread)
+    distance = 1 - likeness
+    return Limit(
+        float(np.median(distance)), float(1 - most), float(np.percentile(distance, 1)), len(distance)
+    )
 
 
 class Guard:
@@ -75,7 +90,8 @@ class Guard:
         """Return windows of training cases beside the cases of all other patients."""
         random = np.random.default_rng(seed)
         order = random.permutation(len(self.training))
-        chosen = np.resize(order, min(MOST_UNSEEN, 4 * len(order)))
+        room = max(piece.mask.size for piece in self.training) / float(np.prod(self.window))
+        chosen = np.resize(order, min(MOST_UNSEEN, len(order) * int(np.clip(room, 1, EACH))))
         same: dict[str, list[int]] = {}
         for number, piece in enumerate(self.training):
             same.setdefault(piece.patient, []).append(number)

@@ -7,7 +7,7 @@ likeliest cases at all small shifts, and the best of these laid over the picture
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from medunet.gate.align import align, correlation
-from medunet.gate.index import COARSER, MARGIN, Index, Place
-from medunet.gate.views import View
+from medunet.gate.index import Index, Place, inner, margin
+from medunet.gate.views import View, middle_of
 
-LIKELIEST = 40  # cases that are compared at all shifts
-LAID_OVER = 3  # of them that are laid over the picture
+LIKELIEST = {2: 150, 3: 80}  # cases that are compared at all shifts
+LAID_OVER = {2: 10, 3: 4}  # of them that are laid over the picture
 SLACK = 4  # compared voxels around a window: the index is exact to COARSER, half of it on average
 BATCH = 48  # pictures that are aligned at once
 
@@ -47,7 +47,9 @@ class Memory:
         """Take views that are at least as large as the window (in compared voxels)."""
         self.window = tuple(window)
         self.index = Index.build(views, window)
-        self.margin = [max(1, n // COARSER // MARGIN) * COARSER + SLACK for n in window]
+        self.inner = inner(window)
+        self.rim = [(n - m) // 2 for n, m in zip(window, self.inner, strict=True)]
+        self.margin = [n + rim + 2 * SLACK for n, rim in zip(margin(window), self.rim, strict=True)]
         self.padded = [self._padded(view) for view in views]
 
     def near(self, pictures: Sequence[View], without: Sequence[Sequence[int]] = ()) -> list[Near]:
@@ -63,10 +65,10 @@ class Memory:
         rows: list[tuple[int, Place]] = []
         for number, (picture, cases) in enumerate(zip(pictures, without, strict=True)):
             rows += [(number, place) for place in self._likeliest(picture, cases)]
-        turned = [_stack(pictures[number].turned(place.turn)) for number, place in rows]
-        regions = torch.stack([self._region(place) for _, place in rows])
-        templates = torch.stack(turned)
-        laid = align(templates[:, 0], regions[:, 0], regions[:, 3], regions[:, 1:3])
+        templates = torch.stack([_stack(pictures[number].turned(place.turn)) for number, place in rows])
+        regions = torch.stack([self._region(place, whole=True) for _, place in rows])
+        zoom = torch.tensor([place.zoom for _, place in rows])
+        laid = align(templates[:, 0], regions[:, 0], regions[:, 3], regions[:, 1:3], zoom)
         texture = correlation(templates[:, 1].flatten(1), laid.others[:, 0], laid.known)
         dice = _dice(templates[:, 2].flatten(1), laid.others[:, 1], laid.known)
         best: dict[int, Near] = {}
@@ -79,30 +81,30 @@ class Memory:
 
     def _likeliest(self, picture: View, without: Sequence[int]) -> list[Place]:
         """Return the places that are best when shifted a little, with corners moved there."""
-        places = self.index.places(picture, LIKELIEST, without)
-        templates = torch.stack([_stack(picture.turned(place.turn))[:2] for place in places])
+        places = self.index.places(picture, LIKELIEST[len(self.window)], without)
+        shrunk = {place.zoom: _inner(picture.shrunk(place.zoom), self.inner) for place in places}
+        templates = torch.stack([_stack(shrunk[place.zoom].turned(place.turn))[:2] for place in places])
         regions = torch.stack([self._region(place)[:2] for place in places])
         like = shifted_correlation(templates.flatten(0, 1), regions.flatten(0, 1))
         like = like.unflatten(0, (len(places), 2)).sum(1)
         best, where = like.flatten(1).max(1)
         shifts = np.stack(np.unravel_index(where.numpy(), like.shape[1:]), 1) - SLACK
         out = []
-        for row in best.argsort(descending=True)[:LAID_OVER].tolist():
+        for row in best.argsort(descending=True)[: LAID_OVER[len(self.window)]].tolist():
             place = places[row]
             corner = tuple(int(n) for n in np.add(place.corner, shifts[row]))
-            out.append(Place(place.case, place.turn, corner, place.similarity))
+            out.append(replace(place, corner=corner))
         return out
 
-    def _region(self, place: Place) -> Tensor:
-        padded = self.padded[place.case]
+    def _region(self, place: Place, *, whole: bool = False) -> Tensor:
+        """Return the surroundings of a place: of its inner window, or of the whole one, with SLACK around."""
         box = []
-        for axis, (corner, size, margin) in enumerate(
-            zip(place.corner, self.window, self.margin, strict=True)
+        for corner, size, part, rim, around in zip(
+            place.corner, self.window, self.inner, self.rim, self.margin, strict=True
         ):
-            last = padded.shape[axis + 1] - size - 2 * SLACK
-            first = min(max(corner + margin - SLACK, 0), last)  # moved by a shift, it may touch the rim
-            box.append(slice(first, first + size + 2 * SLACK))
-        return padded[(slice(None), *box)]
+            first = corner + around - SLACK - (rim if whole else 0)
+            box.append(slice(first, first + (size if whole else part) + 2 * SLACK))
+        return self.padded[place.case][(slice(None), *box)]
 
     def _padded(self, view: View) -> Tensor:
         around = [(n, n) for n in self.margin]
@@ -121,11 +123,22 @@ def shifted_correlation(templates: Tensor, regions: Tensor) -> Tensor:
     spectrum = torch.fft.rfftn(regions, dim=axes) * torch.fft.rfftn(template, s=shape, dim=axes).conj()
     cross = torch.fft.irfftn(spectrum, s=shape, dim=axes)
     cross = cross[(slice(None), *(slice(0, r - t + 1) for r, t in zip(shape, size, strict=True)))]
-    pool = functional.avg_pool2d if d == 2 else functional.avg_pool3d
-    mean = pool(regions[:, None], size, 1)[:, 0]
-    square = pool(regions.square()[:, None], size, 1)[:, 0]
-    spread = ((square - mean.square()).clamp(min=0) * count).sqrt() + 1e-3
+    total, square = _window_sums(regions, size), _window_sums(regions.square(), size)
+    spread = (square - total.square() / count).clamp(min=0).sqrt() + 1e-3
     return cross / spread
+
+
+def _window_sums(regions: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the sums over all windows of a size, axis by axis: (B, *(r - t + 1))."""
+    out = regions.double()
+    for axis, n in enumerate(size, start=1):
+        summed = functional.pad(out.movedim(axis, -1).cumsum(-1), (1, 0))
+        out = (summed[..., n:] - summed[..., :-n]).movedim(-1, axis)
+    return out.float()
+
+
+def _inner(view: View, shape: Sequence[int]) -> View:
+    return View(*(middle_of(array, shape) for array in (view.image, view.texture, view.foreground)))
 
 
 def _stack(view: View) -> Tensor:

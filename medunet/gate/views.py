@@ -51,6 +51,16 @@ class View:
         """Return the view turned."""
         return View(turn.of(self.image), turn.of(self.texture), turn.of(self.foreground))
 
+    def shrunk(self, zoom: float) -> View:
+        """Return the view made smaller by `zoom`."""
+        if zoom == 1:
+            return self
+        image, texture, foreground = (
+            np.asarray(ndimage.zoom(array, 1 / zoom, order=1, grid_mode=True, mode="nearest"), np.float32)
+            for array in (self.image, self.texture, self.foreground)
+        )
+        return View(image, texture, foreground)
+
 
 def turns(shape: Sequence[int]) -> tuple[Turn, ...]:
     """Return all flips; in 2D with the quarter turns, where the shape allows them.
@@ -95,6 +105,12 @@ def filled(
     if not any(lacking):
         return np.asarray(array)
     return np.pad(array, [(n // 2, n - n // 2) for n in lacking], mode=mode)  # type: ignore[call-overload]
+
+
+def middle_of(array: Array, shape: Sequence[int]) -> Array:
+    """Return the middle part of an array that is at least as large."""
+    first = [(size - wanted) // 2 for size, wanted in zip(array.shape, shape, strict=True)]
+    return array[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
 
 
 def averaged(array: Array, by: Sequence[int]) -> Array:

@@ -41,7 +41,7 @@ def make(
     """Return a new mask of `shape_voxels` on the grid of the sources; the same generator gives the same mask.
 
     Rules are learnt from the sources once and kept for as long as the same Source objects are passed.
-    Raises ConfigError for an unknown method or option, DataError where MAX_TRIES tries gave nothing plausible.
+    Raises ConfigError for an unknown method or option, DataError where MAX_TRIES tries gave no mask.
     """
     if name not in names():
         raise ConfigError(f"masks.name: no method {name!r}; there are {', '.join(names())}")
@@ -64,6 +64,6 @@ def make(
             return replace(new, mask=mask, facts=new.facts | {"tries": tried})
         reasons |= dict.fromkeys(faults)
     raise DataError(
-        f"new masks by {name}: none of {MAX_TRIES} tries was plausible beside {len(sources)} training mask(s); "
-        f"refused for: {'; '.join(list(reasons)[:4])}. Choose another method, milder options, or more sources."
+        f"new masks by {name}: none of {MAX_TRIES} tries was plausible beside {len(sources)} training masks, "
+        f"for: {'; '.join(list(reasons)[:4])}. Choose another method, milder options, or more sources."
     )

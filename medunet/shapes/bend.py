@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.ndimage import gaussian_filter
 
 from medunet.shapes.family import Family, Mask, cut
-from medunet.shapes.warp import How, draw_warp, look
+from medunet.shapes.warp import How, draw_warp, look, softened
 
 REACH = 3  # voxels beyond what a canvas looks at, for the Gaussian
 
@@ -49,6 +48,6 @@ def moved(mask: Mask, first: tuple[int, ...], coordinates: NDArray[np.float64], 
     labels = [0, *(int(label) for label in np.unique(part) if label)]
     shares = np.zeros((len(labels), *coordinates.shape[1:]), np.float32)
     for share, label in zip(shares[1:], labels[1:], strict=True):
-        share[:] = look(gaussian_filter((part == label).astype(np.float32), smooth_voxels), places)
+        share[:] = look(softened(part == label, smooth_voxels), places)
     shares[0] = 1 - shares.sum(0)
     return np.array(labels, np.uint8)[shares.argmax(0)]

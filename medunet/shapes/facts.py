@@ -22,9 +22,9 @@ Facts = dict[str, float]
 def facts_of(mask: NDArray[np.uint8], spacing_mm: Sequence[float]) -> dict[int, Facts]:
     """Return the facts of every label that occurs, by label.
 
-    volume_ml (2D: area in 1000 mm^2) · pieces · largest_share: of the largest piece in all voxels · holes: parts
-    of the outside that the label encloses · euler: pieces - tunnels + cavities · smallest_ml: of the smallest
-    piece that does not touch the edge of the frame (left out where every piece does).
+    volume_ml (2D: area in 1000 mm^2) · pieces · largest_share: of the largest piece in all voxels · holes:
+    parts of the outside that the label encloses · euler: pieces - tunnels + cavities · smallest_ml: of the
+    smallest piece that does not touch the edge of the frame (left out where every piece does).
     """
     voxel_ml = voxel_volume_ml(spacing_mm)
     found: dict[int, Facts] = {}
@@ -42,7 +42,7 @@ def _facts(region: Region, faces: list[tuple[int, int]], voxel_ml: float) -> Fac
         "pieces": float(len(sizes) - 1),
         "largest_share": float(sizes[1:].max() / sizes[1:].sum()),
         "holes": float(holes_of(region)[1]),
-        "euler": float(euler_number(region, connectivity=region.ndim)),
+        "euler": float(euler_number(region, connectivity=region.ndim)),  # type: ignore[no-untyped-call]
     }
     return facts | ({"smallest_ml": float(whole.min() * voxel_ml)} if whole.size else {})
 

@@ -67,7 +67,7 @@ class Family:
 
     @cached_property
     def windows(self) -> tuple[Mask, ...]:
-        """The sources as this frame shows them; always the same ones, so that rules do not depend on a draw."""
+        """The sources as this frame shows them; always the same, so that rules do not depend on a draw."""
         generator = np.random.default_rng(0)
         looks = [(i, 1 if self.fits(i) else WINDOWS) for i in range(len(self.sources))]
         return tuple(self.cut(i, self.window(i, generator)) for i, times in looks for _ in range(times))
@@ -132,25 +132,25 @@ def family_of(sources: tuple[Source, ...], shape: Voxels, spacing_mm: tuple[floa
     for source in sources:
         if source.mask.ndim != len(shape) or len(spacing_mm) != len(shape):
             raise DataError(
-                f"new masks: source {source.identity} has shape {source.mask.shape}, the frame {shape} and the "
-                f"spacing {spacing_mm}: all need the same number of axes. Use sources of this data set's plan."
+                f"new masks: source {source.identity} has shape {source.mask.shape}, the frame {shape}, the "
+                f"spacing {spacing_mm}: all need the same number of axes. Use sources of one plan."
             )
     if not family.labelled:
         raise DataError(
-            f"new masks: nothing is labelled in the {len(sources)} training mask(s); expected at least one with "
-            "a label. Check the card's labels."
+            f"new masks: nothing is labelled in the {len(sources)} training mask(s), expected a label in at "
+            "least one. Check the card's labels."
         )
     return family
 
 
 def box_of(mask: NDArray[Any]) -> tuple[Voxels, Voxels] | None:
-    """Return first voxel and size of the smallest box around all voxels other than 0; None: there are none."""
+    """Return first voxel and size of the smallest box around all labelled voxels; None: there are none."""
     (box,) = find_objects((mask > 0).view(np.uint8)) or (None,)
     return None if box is None else (tuple(s.start for s in box), tuple(s.stop - s.start for s in box))
 
 
 def cut(mask: Mask, first: Sequence[int], size: Sequence[int]) -> Mask:
-    """Return the part of a mask from voxel `first` (which may lie outside), with background beyond its edges."""
+    """Return the part of a mask from voxel `first` on, with background beyond the mask's edges."""
     out = np.zeros(tuple(size), mask.dtype)
     ranges = [(max(f, 0), min(f + n, m)) for f, n, m in zip(first, size, mask.shape, strict=True)]
     if all(low < high for low, high in ranges):

@@ -30,7 +30,7 @@ def draw_nodes(
     """Draw `count` fields (count, *control points) for a canvas, with a root mean square of 1 together."""
     nodes = [max(ceil((n - 1) / s), 1) + 1 + 2 * EDGE_NODES for n, s in zip(size, steps_voxels, strict=True)]
     noise = generator.standard_normal((count, *nodes))
-    smooth = np.stack([gaussian_filter(part, SIGMA_NODES, mode="nearest") for part in noise])
+    smooth = np.stack([gaussian_filter(part, SIGMA_NODES, mode="wrap") for part in noise])
     return np.asarray(smooth / np.sqrt((smooth**2).mean()))
 
 

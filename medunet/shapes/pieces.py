@@ -1,4 +1,4 @@
-"""Single pieces of a label (a lesion, a nucleus), cut out of the training masks, varied and set down again."""
+"""Single pieces of a label (a lesion, a nucleus): cut out of the training masks, varied, set down again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, find_objects, gaussian_filter, generate_binary_structure
+from scipy.ndimage import binary_dilation, find_objects, generate_binary_structure
 
 from medunet.shapes.facts import Region, pieces_of
 from medunet.shapes.family import Family, Mask, Refused, Source, box_of
-from medunet.shapes.warp import How, draw_warp, look
+from medunet.shapes.warp import How, draw_warp, look, softened
 
 LIKE = 24  # pieces nearest in size that one is drawn from
 SMOOTH_VOXELS = 0.6  # on a piece before it is turned, so that its outline stays smooth
@@ -55,7 +55,7 @@ def pieces_in(source: Source, label: int) -> tuple[Piece, ...]:
     found = []
     for number, box in enumerate(find_objects(numbered), start=1):
         low = tuple(part.start for part in box)
-        whole = all(0 < part.start and part.stop < n for part, n in zip(box, source.mask.shape, strict=True))
+        whole = all(part.start > 0 and part.stop < n for part, n in zip(box, source.mask.shape, strict=True))
         wide = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
         ring = _grown(numbered[wide] == number) & (numbered[wide] != number)
         around = np.bincount(source.mask[wide][ring], minlength=256)
@@ -98,7 +98,7 @@ def varied(
     size = [ceil(n + 2 + 6 * BEND * diameter / e) for n, e in zip(reach, edges, strict=True)]
     warp, _ = draw_warp(generator, size, spacing_mm, how)
     corner = np.array([(n - m) / 2 for n, m in zip(size, region.shape, strict=True)])
-    padded = gaussian_filter(np.pad(region, 2).astype(np.float32), SMOOTH_VOXELS)
+    padded = softened(np.pad(region, 2), SMOOTH_VOXELS)
     places = warp.coordinates - (corner - 2).reshape(-1, *[1] * region.ndim)
     turned = look(padded, places) > 0.5
     box = box_of(turned)

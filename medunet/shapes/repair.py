@@ -45,7 +45,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class LabelRules:
-    """What holds for one label in the training masks: whether it is always there, and the range of every fact."""
+    """What holds for one label in training: whether it is always there, and the range of every fact."""
 
     always: bool
     ranges: dict[str, Range]
@@ -88,16 +88,15 @@ def _range(name: str, values: Sequence[float], wider: float) -> Range:
     if name == "largest_share":
         return low * (1 - wider) if low < 1 else 1.0, 1.0
     room = wider * (high - low)
-    return (floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))), ceil(
-        high + room
-    )
+    lowest = floor(low - room) if name == "euler" else max(floor(low - room), min(low, 1.0))
+    return float(lowest), float(ceil(high + room))
 
 
 def repaired(mask: Mask, rules: Rules) -> Mask:
     """Return a mask without the small faults that no training mask has.
 
-    A label of one piece keeps its largest; pieces below the smallest of the training masks go (unless the edge
-    of the frame may have cut them); holes are filled where no training mask has holes.
+    A label of one piece keeps its largest; pieces below the smallest of the training masks go (unless the
+    edge of the frame may have cut them); holes are filled where no training mask has holes.
     """
     out = mask.copy()
     for number, box in enumerate(find_objects(mask), start=1):

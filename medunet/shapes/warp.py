@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from medunet.config.base import Record
@@ -21,11 +21,12 @@ from medunet.shapes.fields import draw_nodes, spread, steps_of
 
 Array = NDArray[np.float64]
 
+LOOK_UP_VARIANCE = 1 / 6  # of f (1 - f), the spread of linear weights, over a voxel
 SQUARINGS = 5  # the flow is followed in 2^5 steps
 
 
 class How(Record):
-    """How far space is changed. Lengths in units of the smallest voxel edge, so that sets of any spacing do."""
+    """How far space is changed. Lengths in units of the smallest voxel edge."""
 
     sigma_voxels: tuple[float, float] = (8.0, 16.0)  # smoothness of the velocity field
     shift_voxels: tuple[float, float] = (1.0, 2.5)  # root mean square of the displacement
@@ -37,7 +38,7 @@ class How(Record):
 class Warp:
     """Maps every voxel of a canvas to the place that it looks at.
 
-    nodes: displacement (d, *control points) in voxels · matrix (d, d): about the centre of the canvas, in voxels.
+    nodes: displacement (d, *control points) in voxels · matrix (d, d): about the canvas's centre, in voxels.
     """
 
     size: tuple[int, ...]
@@ -55,7 +56,7 @@ class Warp:
 
     @cached_property
     def jacobian(self) -> Array:
-        """The determinant of the derivative at every voxel: above 0, space is not folded; 1, volume is kept."""
+        """The determinant of the derivative at every voxel: above 0, space is not folded; 1: volume kept."""
         dims = len(self.size)
         columns = np.stack(
             [spread(self.nodes, self.size, self.steps_voxels, axis) for axis in range(dims)], axis=1
@@ -120,6 +121,20 @@ def _flowed(velocity: Array, steps_voxels: Sequence[float]) -> Array:
         # linear is enough: the field varies over some control points, and folding is checked later
         moved = moved + np.stack([map_coordinates(part, there, order=1, mode="nearest") for part in moved])
     return np.asarray(moved * per_node)
+
+
+def softened(region: NDArray[np.bool_], sigma_voxels: float) -> NDArray[np.float32]:
+    """Return a region as smooth shares (X, Y[, Z]) whose border at a half, once looked up, keeps its volume.
+
+    A Gaussian alone draws convex borders in, and so does the linear look-up between voxels (on average like a
+    variance of 1/6 voxel^2): a second Gaussian, taken away, cancels both variances.
+    """
+    share = region.astype(np.float32)
+    if sigma_voxels == 0:
+        return share
+    more = 1 + LOOK_UP_VARIANCE / sigma_voxels**2
+    wide = gaussian_filter(share, sigma_voxels * 2**0.5)
+    return np.asarray((1 + more) * gaussian_filter(share, sigma_voxels) - more * wide)
 
 
 def look(occupancy: NDArray[np.float32], coordinates: Array) -> NDArray[np.float32]:

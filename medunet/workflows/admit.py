@@ -46,6 +46,7 @@ from medunet.workflows.synthetic_set import SyntheticSet
 VERSION = 1  # raise it when a check changes: samples are measured again
 BATCH = 32  # samples that are measured and remembered together
 MOVED = ("images", "masks")
+COPY = "copy"  # the method of masks that are those of training cases
 
 
 def admit(
@@ -248,7 +249,7 @@ class Admitting:
                     image_sha256=samples[name].image_sha256,
                     mask_sha256=samples[name].mask_sha256,
                     weights_sha256=weights,
-                    checks=(*self.examiner.look(piece), copied),
+                    checks=(*self.examiner.look(piece, copied=self.target.manifest.masks == COPY), copied),
                     ratio=copied.number or 0.0,
                     share=piece.labelled_share,
                     agreement=agreed,

@@ -105,9 +105,7 @@ def tflop_per_second(preset: presets.Preset, shown: Shown, cost: presets.Cost, p
     return 3 * count * cost.forward_gflop / spent / 1000
 
 
-def _step_seconds(
-    network: nn.Module, size: Sequence[int], shown: Shown, count: int, precision: str
-) -> float:
+def _step_seconds(network: nn.Module, size: Sequence[int], shown: Shown, count: int, precision: str) -> float:
     device = next(network.parameters()).device
     z = torch.randn(count, shown.channels, *size, device=device)
     mask = torch.ones(count, shown.classes, *size, device=device)

@@ -152,7 +152,9 @@ def _as_base_knows(known: Learnt, base: Learnt) -> dict[str, Any]:
     codes: dict[str, tuple[Any, ...]] = {}
     for case, values in known.codes.items():
         facts = dict(zip(mine, values, strict=True))
-        codes[case] = tuple(_in_words_of(attribute, facts.get(attribute.name)) for attribute in base.attributes)
+        codes[case] = tuple(
+            _in_words_of(attribute, facts.get(attribute.name)) for attribute in base.attributes
+        )
     return {"attributes": base.attributes, "codes": codes}
 
 

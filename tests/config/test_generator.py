@@ -85,9 +85,7 @@ def test_the_one_trained_fold_is_meant_unless_there_are_more(tmp_path: Path):
         run_with(recipe(), tmp_path / "none").one_trained()
 
 
-def test_another_run_is_found_by_path_or_from_the_workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_another_run_is_found_by_path_or_from_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     mine = run_with(generator_recipe(), tmp_path / "work/runs/mine")
     run_with(generator_recipe(), tmp_path / "work/runs/base")
     assert mine.other("runs/base").path == tmp_path / "work/runs/base"

@@ -89,7 +89,12 @@ def test_an_image_says_whether_it_is_grey_and_its_labels_bright(tmp_path: Path):
 def test_rare_labels_weigh_more_within_limits():
     def case(voxels: dict[int, int]) -> Fingerprint:
         return Fingerprint(
-            shape=(100, 100), spacing_mm=(1, 1), spacing_known=True, kind="grey", label_voxels=voxels, samples=()
+            shape=(100, 100),
+            spacing_mm=(1, 1),
+            spacing_known=True,
+            kind="grey",
+            label_voxels=voxels,
+            samples=(),
         )
 
     weights = label_weights([case({3: 900, 7: 100}), case({3: 1100})], (3, 7), 100.0)
@@ -123,7 +128,9 @@ def test_learning_keeps_codes_scales_and_ranges_of_the_training_cases_only(tmp_p
     codes = codes_of(learnt, ["case_01", "case_02"])
     assert codes.dtype == np.float32
     assert codes[:, 1].tolist() == [0.0, 1.0]
-    assert codes[:, 0] == pytest.approx([(30 - 35) / learnt.attributes[0].std, (40 - 35) / learnt.attributes[0].std])
+    assert codes[:, 0] == pytest.approx(
+        [(30 - 35) / learnt.attributes[0].std, (40 - 35) / learnt.attributes[0].std]
+    )
     assert Learnt.model_validate_json(learnt.model_dump_json()) == learnt
 
 
@@ -141,7 +148,9 @@ def test_restored_intensities_are_those_of_the_file(normalisation: str, spacing:
         low, high = (5, 160) if normalisation == "ct" else np.percentile(truth, (0.5, 99.5))
         back = restored(np.asarray(each.image, np.float32), learnt.scales[each.case], learnt)
         assert (back == np.rint(back)).all()
-        assert np.abs(back - np.clip(truth, low, high)).max() < 0.75  # rounding to float16 and to whole numbers
+        assert (
+            np.abs(back - np.clip(truth, low, high)).max() < 0.75
+        )  # rounding to float16 and to whole numbers
 
 
 def test_restored_values_stay_within_the_files_and_fractions_stay():

@@ -107,7 +107,9 @@ def test_attributes_reach_the_network():
     network = make_denoiser(generator_recipe(network=UNET), plan2(), (STAIN,)).eval()
     z, mask = torch.randn(1, 1, 16, 16), told(torch.zeros(1, 16, 16, dtype=torch.long), 2)
     with torch.no_grad():
-        answers = [network(z, torch.tensor([500.0]), mask, torch.tensor([[c]])) for c in (0.0, 1.0, torch.nan)]
+        answers = [
+            network(z, torch.tensor([500.0]), mask, torch.tensor([[c]])) for c in (0.0, 1.0, torch.nan)
+        ]
     assert not torch.allclose(answers[0], answers[1])
     assert not torch.allclose(answers[0], answers[2])
 

@@ -164,7 +164,7 @@ class _Grid:
 def _sown(
     preset: Preset, grid: _Grid, share: float, length_cells: float, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return where v is sown: along a bent line in the frame (organ), else at places apart from each other."""
+    """Return where v is sown: along a bent line in the frame (organ), else at places that keep apart."""
     cells = grid.cells
     inner = np.array(cells) - 2 * grid.margin
     if preset == "organ":

@@ -57,7 +57,7 @@ def draw(options: Options, family: Family, generator: np.random.Generator) -> Ne
 def _law(
     family: Family, home: int, options: Options, generator: np.random.Generator
 ) -> tuple[list[tuple[int, int]], int]:
-    """Return label and voxels of every object wanted, largest first, and how far beyond the frame they lie."""
+    """Return label and voxels of every object wanted, largest first, and how far off the frame some lie."""
     source = family.sources[home]
     every = [(label, piece) for label in family.labels for piece in pieces_in(source, label)]
     middle = float(np.median([max(piece.region.shape) for _, piece in every]))

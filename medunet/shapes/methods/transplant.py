@@ -1,8 +1,8 @@
 """Lesions or vessels of one training mask set into another, where such pieces may lie.
 
-The receiving mask is bent first and its own pieces are taken away, so that neither the organ nor the sites are
-those of a patient. Sites are found exactly: a convolution counts, for every place, how much of the piece would
-lie on admissible ground.
+The receiving mask is bent first and its own pieces are taken away, so that neither the organ nor the sites
+are those of a patient. Sites are found exactly: a convolution counts, for every place, how much of the piece
+would lie on admissible ground.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Ground:
 
 
 def draw(options: Options, family: Family, generator: np.random.Generator) -> NewMask:
-    """Return a source, bent, with other pieces of a label than its own; their number follows a third source."""
+    """Return a source, bent, with other pieces of a label than its own, as many as a third source has."""
     label = family.labels[-1] if options.label is None else options.label
     laws = [source for source in family.sources if pieces_in(source, label)]
     if not laws:

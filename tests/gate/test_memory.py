@@ -1,0 +1,119 @@
+"""Copies are found wherever they come from; other people, and other images of a borrowed mask, are not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from medunet.config.gate import GateSettings
+from medunet.gate.memory import Guard, limit_of
+from medunet.gate.near import Near
+from medunet.gate.pieces import Piece, draw
+from medunet.gate.planted import KINDS, plant
+from medunet.gate.self_test import self_test
+from medunet.gate.views import view_of
+from tests.phantoms import ball
+
+PLAN: Any = SimpleNamespace(normalisation="zscore")
+
+
+def person(seed: int, shape: tuple[int, ...], mask_seed: int | None = None) -> Piece:
+    """A case with tissue of its own: smooth structure, some balls, noise."""
+    random, places = (
+        np.random.default_rng(seed),
+        np.random.default_rng(seed if mask_seed is None else mask_seed),
+    )
+    mask = np.zeros(shape, np.uint8)
+    for _ in range(4):
+        mask[ball(shape, tuple(places.uniform(0.1, 0.9) * n for n in shape), places.uniform(3, 6))] = 1
+    tissue = ndimage.gaussian_filter(random.normal(size=shape), 2.0)
+    image = tissue / tissue.std() + 3.0 * mask + random.normal(0, 0.15, shape)
+    return Piece(f"case{seed}", f"patient{seed}", image[None].astype(np.float32), mask)
+
+
+@pytest.fixture(scope="module")
+def guard() -> Guard:
+    training = [person(seed, (72, 80)) for seed in range(16)]
+    return Guard(training, (40, 40), PLAN, 0.5)
+
+
+@pytest.fixture(scope="module")
+def unseen() -> list[Piece]:
+    return [person(seed, (72, 80)) for seed in range(100, 112)]
+
+
+def test_copies_are_refused_and_unseen_cases_are_not(guard: Guard, unseen: list[Piece]) -> None:
+    found = self_test(guard, unseen, GateSettings(planted=len(KINDS) * 4))
+    assert found["planted_recall"] >= 0.95
+    assert found["source_found"] >= 0.95
+    assert found["false_alarm"] <= 0.05
+    assert found["planted"] == len(KINDS) * 4
+    assert found["unseen_windows"] == 44
+    assert set(found["recall_by_kind"]) == set(KINDS)
+
+
+def test_a_volume_is_known_again() -> None:
+    training = [person(seed, (22, 26, 24)) for seed in range(8)]
+    guard = Guard(training, (20, 24, 20), PLAN, 0.5)
+    random = np.random.default_rng(3)
+    copies = [
+        plant(training[n], (20, 24, 20), kind, random) for n, kind in enumerate(("flip", "noise", "rotate"))
+    ]
+    near = guard.near([*copies, person(50, (20, 24, 20))])
+    assert [one.case for one in near[:3]] == [0, 1, 2]
+    assert [guard.limit.check(one, "x").passed for one in near] == [False, False, False, True]
+
+
+def test_another_image_of_a_training_mask_is_no_copy(guard: Guard) -> None:
+    borrowed = [person(200 + n, (72, 80), mask_seed=n) for n in range(8)]
+    windows = [Piece(p.case, p.patient, p.image[:, 8:48, 12:52], p.mask[8:48, 12:52]) for p in borrowed]
+    near = guard.near(windows)
+    assert all(guard.limit.check(one, "x").passed for one in near)
+    assert np.median([one.image for one in near]) > np.median([one.texture for one in near])
+
+
+def test_a_patient_is_never_compared_with_itself() -> None:
+    """Two scans of one patient: left out together, else every limit would be that of a copy."""
+    training = [person(seed, (48, 48)) for seed in range(8)]
+    again = [Piece(f"again{n}", p.patient, p.image + 0.01, p.mask) for n, p in enumerate(training)]
+    limit = Guard([*training, *again], (40, 40), PLAN, 0.5).limit
+    assert limit.least > 0.2
+
+
+def test_the_limit_is_a_percentile_of_the_unseen() -> None:
+    near = [Near(0, 1 - d, 1 - d, 0.0, 0.0) for d in np.linspace(0.2, 0.4, 201)]
+    limit = limit_of(near, 5)
+    assert limit.typical == pytest.approx(0.3)
+    copy = limit.check(Near(3, 0.95, 0.95, 0.99, 0.0), "abc")
+    assert not copy.passed
+    assert copy.number == pytest.approx(0.05 / 0.3, abs=1e-3)
+    assert "abc" in copy.reason
+    assert "same mask" in copy.reason
+    assert limit.check(Near(3, 0.7, 0.7, 0.99, 0.0), "abc").passed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_planted_shows_its_case(kind: str) -> None:
+    source = person(1, (48, 52))
+    random = np.random.default_rng(0)
+    copy = plant(source, (40, 40), kind, random)
+    assert copy.image.shape == (1, 40, 40)
+    assert copy.mask.shape == (40, 40)
+    assert set(np.unique(copy.mask)) <= {0, 1}
+    inside = copy.image[0][copy.mask > 0].mean() - copy.image[0][copy.mask == 0].mean()
+    assert inside > 1.0  # the mask has moved with the image
+
+
+def test_windows_hold_a_label_and_are_normalised_anew() -> None:
+    source = person(2, (90, 90))
+    mask = np.zeros_like(source.mask)
+    mask[60:70, 60:70] = 1
+    window = draw(Piece("a", "a", source.image * 5 + 9, mask), (40, 40), PLAN, np.random.default_rng(0))
+    assert window.mask.any()
+    assert abs(float(window.image.mean())) < 1e-3
+    assert float(window.image.std()) == pytest.approx(1, abs=1e-3)
+    assert view_of(window.image, window.mask, (40, 40)).image.shape == (40, 40)
