@@ -30,6 +30,7 @@ def write_generator_report(
     content = {
         "result": result,
         "card": card,
+        "dims": card.dims,
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "sheets": [
             {"title": f"Held-out cases, part {number}", "png": _png(twin_sheet(twins, part, spacing_mm))}
