@@ -31,6 +31,7 @@ from tests.data.test_conditions import plan2
 from tests.phantoms import generator_recipe, two_balls
 
 CPU = torch.device("cpu")
+UNET = {"name": "unet2d", "options": {"channels": [16, 32], "token_width": 16, "head_channels": 16}}
 ALL_TOLD = {"drop_label": 0, "drop_attribute": 0, "drop_all": 0}
 STAIN = Attribute(name="stain", values=("blue", "pink"))
 
@@ -75,7 +76,7 @@ def pictures(count: int) -> tuple[Tensor, Tensor]:
 
 def test_a_denoiser_learns_to_use_the_mask_it_is_told():
     torch.manual_seed(0)
-    recipe = generator_recipe(conditioning=ALL_TOLD)
+    recipe = generator_recipe(conditioning=ALL_TOLD, network=UNET)
     network = make_denoiser(recipe, plan2(), ())
     loss = DenoisingLoss(recipe, 2, (1.0, 4.0, 4.0))
     images, masks = pictures(8)
@@ -103,7 +104,7 @@ def test_a_denoiser_learns_to_use_the_mask_it_is_told():
 
 def test_attributes_reach_the_network():
     torch.manual_seed(0)
-    network = make_denoiser(generator_recipe(), plan2(), (STAIN,)).eval()
+    network = make_denoiser(generator_recipe(network=UNET), plan2(), (STAIN,)).eval()
     z, mask = torch.randn(1, 1, 16, 16), told(torch.zeros(1, 16, 16, dtype=torch.long), 2)
     with torch.no_grad():
         answers = [
@@ -162,7 +163,7 @@ def error_of(recipe: GeneratorRecipe, entries: list[Entry], attributes: int = 0)
 
 
 def test_the_watched_error_is_the_same_however_often_it_is_measured(tmp_path: Path):
-    recipe = generator_recipe()
+    recipe = generator_recipe(network=UNET)
     entries = [case(tmp_path / f"c{seed}", seed) for seed in range(3)]
     network = make_denoiser(recipe, plan2(), ()).eval()
     error = error_of(recipe, entries)
@@ -218,7 +219,7 @@ def test_the_middle_of_a_case_is_that_of_its_labels(tmp_path: Path):
 
 
 def test_a_recipe_s_network_comes_before_that_of_its_preset():
-    assert network_choice(generator_recipe()).options["channels"] == [16, 32]
+    assert network_choice(generator_recipe()).options["width"] == 24
     preset = network_choice(generator_recipe(network=None, preset="tiny3d"))
     assert (preset.name, preset.options["channels"]) == ("unet3d", (48, 96, 160))
 

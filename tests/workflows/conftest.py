@@ -38,6 +38,12 @@ def trained(chosen: Recipe | GeneratorRecipe, workspace: Path, **options: Any) -
         return RunFolder.open(Path(train(chosen, workspace=workspace, **options)["run"]))
 
 
+def shapes_recipe() -> GeneratorRecipe:
+    """A generator of masks that learns for a second, until there are some."""
+    training = {"budget": "60 steps", "learning_rate": 1e-2, "ema": 0.9}
+    return generator_recipe(name="shapes", makes="masks", training=training)
+
+
 def balls(workspace: Path) -> Path:
     """Write eight 2D cases and a table with a scanner and an age for each."""
     data = msd_folder(workspace / "data", 8, dims=2)

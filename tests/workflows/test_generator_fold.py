@@ -23,7 +23,7 @@ from medunet.workflows.new_run import create, reopen
 from medunet.workflows.prepare import fill_cache, survey
 from medunet.workflows.twins import make_twins
 from tests.phantoms import generator_recipe
-from tests.workflows.conftest import balls, table_card, trained
+from tests.workflows.conftest import balls, shapes_recipe, table_card, trained
 from tests.workflows.test_fold import Listens
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -120,7 +120,7 @@ def test_tuning_changes_weights_by_low_rank_only_and_keeps_them_plain(generator:
 
 def test_tuning_something_that_does_not_fit_or_has_seen_the_held_out_cases_is_refused(generator: RunFolder):
     workspace, lora = generator.path.parents[1], {"run": str(generator.path), "rank": 2}
-    other = {"name": "unet2d", "options": {"channels": [32, 32], "token_width": 16, "head_channels": 16}}
+    other = {"name": "dit", "options": {"width": 36, "depth": 1, "head_width": 12, "token_width": 16}}
     with pytest.raises(ConfigError, match=r"lora\.run: the network of .* does not fit"):
         trained(generator_recipe(name="wide", lora=lora, network=other), workspace)
     with pytest.raises(ConfigError, match=r"lora\.run: .* has learnt from 4 cases that fold 1 holds out"):
@@ -142,12 +142,13 @@ def test_what_a_base_does_not_know_is_unknown(tmp_path: Path, generator: RunFold
 
 
 def test_a_generator_of_masks_learns_and_makes_masks(generator: RunFolder):
-    run = trained(generator_recipe(name="shapes", makes="masks"), generator.path.parents[1])
+    run = trained(shapes_recipe(), generator.path.parents[1])
     maker = Generator.load(run, device="cpu")
     codes = np.full((3, len(maker.learnt.attributes)), np.nan, np.float32)
     masks = maker.masks(codes, [1, 2, 3])
     assert (masks.shape, masks.dtype) == ((3, 16, 16), np.uint8)
-    assert set(np.unique(masks)) <= {0, 1, 2}
+    assert {0, 2} <= set(np.unique(masks)) <= {0, 1, 2}
+    assert 0.005 < (masks > 0).mean() < 0.5  # 20 % of the training patches
     assert np.array_equal(maker.masks(codes, [1, 2, 3]), masks)
     assert not np.array_equal(maker.masks(codes, [4, 5, 6]), masks)
 
