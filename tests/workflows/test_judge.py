@@ -147,7 +147,9 @@ def test_panels_show_the_image_plain_and_with_its_labels(shape: tuple[int, ...])
 
 def test_a_sheet_shows_two_cases_a_row():
     image, mask = two_balls(0, (20, 20))
-    twins = Twins(("a", "b", "c"), ("a", "b", "c"), np.stack([mask] * 3), *[np.stack([image[None]] * 3)] * 2, 0)
+    twins = Twins(
+        ("a", "b", "c"), ("a", "b", "c"), np.stack([mask] * 3), *[np.stack([image[None]] * 3)] * 2, 0
+    )
     one, two, three = (twin_sheet(twins, range(n), (1.0, 1.0)).shape for n in (1, 2, 3))
     assert two[1] > 2 * one[1]
     assert (two[0], three[1]) == (one[0], two[1])
