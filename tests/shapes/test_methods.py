@@ -192,6 +192,16 @@ def test_growth_reaches_the_share_that_was_drawn(kind: str) -> None:
         assert (new.mask > 0).mean() == pytest.approx(new.facts["share"], rel=0.42)
 
 
+def test_growth_that_misses_its_share_is_refused() -> None:
+    growth = np.zeros((10, 10), np.float32)
+    growth[0] = 1.0
+    region, border = gray_scott._cut_at(growth, 0.1, (0.08, 0.2))
+    assert region.mean() == 0.1
+    assert 0.08 <= border <= 0.2
+    with pytest.raises(Refused, match=r"covers 10\.0% of the frame, expected 50\.0%"):
+        gray_scott._cut_at(growth, 0.5, (0.08, 0.2))
+
+
 def test_growth_resembles_its_sources_in_kind() -> None:
     assert made("gray_scott", "cells", 0).facts["preset"] == "cells"
     assert made("gray_scott", "organ2", 0).facts["preset"] == "organ"

@@ -74,8 +74,8 @@ def draw(options: Options, family: Family, generator: np.random.Generator) -> Ne
         )
     if options.label is None and _is_a_part(family, label):
         raise DataError(
-            f"masks.options.label: label {label} is one piece in every training mask, so a part of an organ and "
-            "no lesion. Name the label that is to be transplanted, or use `blend` or `deform`."
+            f"masks.options.label: label {label} is one piece in every training mask, so a part of an "
+            "organ and no lesion. Name the label that is to be transplanted, or use `blend` or `deform`."
         )
     receiver = family.draw(generator)
     sizes = sorted((p.voxels for p in pieces_in(laws[generator.integers(len(laws))], label)), reverse=True)
