@@ -1,10 +1,11 @@
-"""Do synthetic cases help? Trainings with and without, equal in compute, scored on the same patients.
+r"""Do synthetic cases help? Trainings with and without, equal in compute, scored on the same patients.
 
-    python pipelines/augment_and_compare.py hippocampus_mr --data DIR --sets SETS --patients 10 20 all
+    python pipelines/augment_and_compare.py hippocampus_mr synth_hippocampus --data DIR \
+        --patients 10 20 all --set "training.budget=2000 steps"
 
-Finds each synthetic set at SETS/RECIPE-n10-fold0-ARM, made by `medunet sample` from a generator of that fold
-and those patients and checked by `medunet admit`. The same command again goes on where it stopped; table,
-plot and recommendation are in WORKSPACE/dose_response/RECIPE.
+For each number of patients a generator is trained on these alone, sampled and admitted; then segmenters are
+trained with and without. The same command again goes on where it stopped; table, plot and recommendation are
+in WORKSPACE/dose_response/RECIPE.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from medunet.config.load import find_yaml, load_card, load_recipe
+from medunet.config.load import find_yaml, load_card, load_generator, load_recipe
 from medunet.errors import MedunetError
-from medunet.workflows.dose_grid import ARMS, Grid, sets_in
+from medunet.workflows.dose_grid import ARMS, Grid
 from medunet.workflows.dose_response import dose_response
+from medunet.workflows.study_sets import SetMaker
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         card=card,
         data=told.data,
         workspace=told.workspace,
-        make_set=sets_in(told.sets),
+        make_set=SetMaker(load_generator(told.generator, told.generator_settings)),
         grid=grid,
     )
     for one in result["recommendation"]:
@@ -50,15 +52,16 @@ def _arguments() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recipe", help="a segmentation recipe, with a budget in steps")
+    parser.add_argument("generator", help="the recipe of a generator for the same card")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sets", type=Path, required=True, help="folder of the admitted sets")
     parser.add_argument("--workspace", type=Path, default=Path())
     parser.add_argument("--patients", nargs="+", default=["10", "20", "all"], metavar="N")
     parser.add_argument("--ratios", nargs="+", type=float, default=[1.0, 2.0, 3.0], metavar="R")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--fold", type=int, default=0)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    for name, kept in (("--set", "settings"), ("--generator-set", "generator_settings")):
+        parser.add_argument(name, dest=kept, action="append", default=[], metavar="KEY=VALUE")
     return parser
 
 

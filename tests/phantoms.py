@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medunet.config.base import parse
 from medunet.config.card import Card
+from medunet.config.generator import GeneratorRecipe
 from medunet.config.recipe import Recipe
 from medunet.io.write import write_image
 
@@ -75,3 +76,20 @@ def recipe(**changes: object) -> Recipe:
     }
     training |= changes.pop("training", {})  # type: ignore[arg-type]
     return parse(Recipe, values | changes | {"training": training}, where="recipe of a test")
+
+
+def generator_recipe(**changes: object) -> GeneratorRecipe:
+    """Return the recipe of a tiny 2D generator (the quickest network); `training` replaces the defaults key by key."""
+    training = {"budget": "4 steps", "threads": 1, "validate_cases": 0, "precision": "fp32", "ema": 0.5}
+    values = {
+        "task": "synthesize",
+        "name": "quick",
+        "card": "balls",
+        "folds": 2,
+        "size_voxels": (16, 16),
+        "batch_size": 4,
+        "network": {"name": "dit", "options": {"width": 24, "depth": 1, "head_width": 12, "token_width": 16}},
+        "sampling": {"steps": 2, "batch_size": 4, "masks": {"method": "copy"}},
+    }
+    training |= changes.pop("training", {})  # type: ignore[arg-type]
+    return parse(GeneratorRecipe, values | changes | {"training": training}, where="recipe of a test")

@@ -17,8 +17,12 @@ class Attribute(Record):
     low: float | None = None
     high: float | None = None
 
+    def typed(self, value: Value) -> Value:
+        """Return a value, as a person or a table wrote it, as the category or the number that it is."""
+        return str(value) if self.values else float(value)
+
     def code(self, value: Value | None) -> float:
         """Return what the network is given: a category's index, a standardised number, or NaN: unknown."""
-        if value is None or (self.values and value not in self.values):
+        if value is None or (self.values and str(value) not in self.values):
             return float("nan")
         return float(self.values.index(str(value))) if self.values else (float(value) - self.mean) / self.std

@@ -28,6 +28,14 @@ def load_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe:
     return found
 
 
+def load_generator(place: str | Path, settings: Sequence[str] = ()) -> GeneratorRecipe:
+    """Return a generator's recipe from a file or a shipped name, with `key=value` settings applied."""
+    found = load_any_recipe(place, settings)
+    if not isinstance(found, GeneratorRecipe):
+        raise ConfigError(f"{place}: is a segmentation recipe; expected one with `task: synthesize`.")
+    return found
+
+
 def load_any_recipe(place: str | Path, settings: Sequence[str] = ()) -> Recipe | GeneratorRecipe:
     """Return the recipe of a segmenter or, where it says `task: synthesize`, of a generator."""
     values = with_settings(read_yaml(find_yaml(place, "pipelines")), settings)

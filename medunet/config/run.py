@@ -120,6 +120,23 @@ class RunFolder:
         found = sorted(int(p.parent.name[5:]) for p in self.path.glob("fold_*/weights.safetensors"))
         return tuple(f for f in found if self.only_fold in (None, f))
 
+    def one_trained(self, wanted: int | None = None) -> int:
+        """Return the fold that has weights and is meant; ConfigError if there is none, or more than one."""
+        if not self.trained:
+            raise ConfigError(f"{self.path}: no trained weights; run `medunet train` to its end first.")
+        if wanted is None and len(self.trained) > 1:
+            raise ConfigError(f"{self.path}: folds {_list(self.trained)} are trained; name one with --fold.")
+        if wanted is not None and wanted not in self.trained:
+            raise ConfigError(
+                f"{self.path}: fold {wanted} has no trained weights; trained folds: {_list(self.trained)}."
+            )
+        return self.trained[0] if wanted is None else wanted
+
+    def other(self, place: str) -> RunFolder:
+        """Return a run that this one's recipe names: by path, or from the workspace that this run lies in."""
+        here = Path(place)
+        return RunFolder.open(here if here.exists() else self.path.absolute().parents[1] / here)
+
     @property
     def origin(self) -> dict[str, Any]:
         """`run.json`: data folder, hashes, versions, commit."""
@@ -134,3 +151,7 @@ class RunFolder:
             raise ConfigError(
                 f"{place}: cannot be read: {error}. Copy the run again, or train anew."
             ) from None
+
+
+def _list(folds: tuple[int, ...]) -> str:
+    return ", ".join(map(str, folds))

@@ -16,8 +16,6 @@ from typing import Any, Literal
 from medunet.config.attributes import Value
 from medunet.config.base import Record
 
-FORMAT = 1
-
 
 class TrainedOn(Record):
     """A case that a generator has learnt from. Patients are hashed: sets are passed on, names must not be."""
@@ -29,7 +27,7 @@ class TrainedOn(Record):
 class Manifest(Record):
     """What made a synthetic set."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     generator: str  # the run folder, as it was named
     generator_name: str  # name of the run folder
     fold: int

@@ -20,12 +20,14 @@ from medunet.config.plan import Plan
 from medunet.data.cache import Entry
 from medunet.data.cases import Case
 from medunet.data.fingerprint import Fingerprint
-from medunet.data.preprocess import FLAT_STD
+from medunet.data.preprocess import FLAT_STD, network_shape, resample_image
 from medunet.errors import DataError
 from medunet.io.acquisition import acquisition_of
 from medunet.io.read import read_image
 
-MOST_CATEGORIES = 50  # more are names, not categories
+CASES_EACH = 2  # a category has at least so many cases on average; fewer are names, not categories
+MOST_CATEGORIES = 50
+UNKNOWN = {"", "n/a", "na", "nan", "unknown"}  # in a table; BIDS says n/a
 SAME_NUMBER = 0.01  # relative spread below which a number does not count as an attribute
 
 Known = dict[str, Value]
@@ -99,26 +101,33 @@ def _attribute(name: str, values: Sequence[Value]) -> Attribute | None:
             return None
         return Attribute(name=name, mean=mean, std=float(numbers.std()) or 1.0, low=low, high=high)
     categories = tuple(sorted({str(value) for value in values}))
-    return Attribute(name=name, values=categories) if 1 < len(categories) <= MOST_CATEGORIES else None
+    most = min(MOST_CATEGORIES, len(values) // CASES_EACH)
+    return Attribute(name=name, values=categories) if 1 < len(categories) <= most else None
 
 
 def read_table(path: Path) -> dict[str, Known]:
     """Return the rows of a CSV or TSV by their first column; a column of numbers only holds numbers."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+            head, *rows = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path}: the card's `attributes` cannot be read ({error}). Expected a CSV or TSV, one line a "
             "case or patient; put it there, or take the key out of the card."
         ) from None
-    if not rows:
-        return {}
-    key, *columns = list(rows[0])
-    numeric = {c for c in columns if all(_is_number(row[c]) for row in rows if row[c])}
+    found = {row[0].strip(): _said(head[1:], row[1:]) for row in rows if row}
+    columns = {name: [facts[name] for facts in found.values() if name in facts] for name in head[1:]}
+    numbers = {name for name, texts in columns.items() if all(map(_is_number, texts))}
     return {
-        row[key]: {c: float(row[c]) if c in numeric else row[c] for c in columns if row[c]} for row in rows
+        key: {name: float(text) if name in numbers else text for name, text in facts.items()}
+        for key, facts in found.items()
     }
+
+
+def _said(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Return what a row says; a cell that is empty, unknown or not there says nothing."""
+    pairs = zip(columns, (cell.strip() for cell in cells), strict=False)
+    return {name: text for name, text in pairs if text.casefold() not in UNKNOWN}
 
 
 def _is_number(text: str) -> bool:
@@ -140,15 +149,20 @@ def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest:
 
 
 def _scale(case: Case, card: Card, plan: Plan) -> tuple[Scale, tuple[float, float, bool]]:
-    """Return mean and std that `normalise` takes away, and (lowest, highest, whole numbers) of the file."""
+    """Return mean and std that `normalise` takes away, and (lowest, highest, whole numbers) of the file.
+
+    As in preprocessing, they are of the image on the network's grid.
+    """
     if plan.normalisation == "ct":
         known = plan.statistics
         span = (min(k.percentile_00_5 for k in known), max(k.percentile_99_5 for k in known), True)
         return Scale(mean=tuple(k.mean for k in known), std=tuple(max(k.std, FLAT_STD) for k in known)), span
     source = case.images[0] if len(case.images) == 1 else case.images
-    image = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm).array
+    volume = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm)
+    image = volume.array
+    shape = network_shape(volume.shape, volume.spacing_mm, plan)
     means, stds = [], []
-    for channel in image:
+    for channel in resample_image(image, shape, volume.spacing_mm):
         low, high = np.percentile(channel, (0.5, 99.5))
         inside = np.clip(channel, low, high) if high > low else channel
         means.append(float(inside.mean(dtype=np.float64)))

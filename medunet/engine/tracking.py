@@ -79,7 +79,7 @@ class Tracker:
 
     def tag_other(self, run_id: str, name: str) -> None:
         """Tag another run of the same store with `NAME.id`, where id is this run, which follows from it."""
-        self._outbox.put(partial(_tag_other, other=run_id, name=name, what=self.place.run_name))
+        self._outbox.put(lambda run: run.client.set_tag(run_id, f"{name}.{run.id}", self.place.run_name))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Log a point of every named curve."""
@@ -254,8 +254,7 @@ def _log_params(run: Run, *, values: dict[str, str]) -> None:
     fresh = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(fresh), BATCH_PARAMS):
         run.client.log_batch(run.id, params=fresh[start : start + BATCH_PARAMS])
-    changed = {f"resumed.{k}": v for k, v in values.items() if known.get(k, v) != v}
-    _log_tags(run, values=changed)
+    _log_tags(run, values={f"resumed.{k}": v for k, v in values.items() if known.get(k, v) != v})
 
 
 def _log_tags(run: Run, *, values: dict[str, str]) -> None:
@@ -266,10 +265,6 @@ def _log_tags(run: Run, *, values: dict[str, str]) -> None:
         run.client.log_batch(run.id, tags=tags[start : start + BATCH_PARAMS])
 
 
-def _tag_other(run: Run, *, other: str, name: str, what: str) -> None:
-    run.client.set_tag(other, f"{name}.{run.id}", short(what))
-
-
 def _log_model(run: Run, *, folder: Path, loader: str) -> None:
     """Log the fold's needed files with the code that calls `loader` ("models from code")."""
     from mlflow import pyfunc
@@ -277,9 +272,7 @@ def _log_model(run: Run, *, folder: Path, loader: str) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
 
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("string", "path")]), params=ParamSchema([ParamSpec("out", "string", "")])
-    )
+    inputs, params = Schema([ColSpec("string", "path")]), ParamSchema([ParamSpec("out", "string", "")])
     model = run.client.create_logged_model(run.experiment, name="model", source_run_id=run.id)
     with tempfile.TemporaryDirectory() as temporary:
         code, files = stage_model(folder, loader, Path(temporary))
@@ -288,7 +281,7 @@ def _log_model(run: Run, *, folder: Path, loader: str) -> None:
             path=out,
             python_model=str(code),
             artifacts={"run": str(files)},
-            signature=signature,
+            signature=ModelSignature(inputs=inputs, params=params),
             pip_requirements=[f"medunet=={__version__}"],
             mlflow_model=Model(run_id=run.id, model_id=model.model_id),
         )

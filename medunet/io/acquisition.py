@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from medunet.errors import DataError
 from medunet.io.dicom.file import PARSE_ERRORS, read_header, tags_of
@@ -25,20 +26,26 @@ TAGS = tags_of(*WORDS.values(), *NUMBERS.values(), "ContrastBolusAgent", "Patien
 
 
 def acquisition_of(folder: Path) -> dict[str, str | float]:
-    """Return what the first DICOM file of a folder says of scanner, field, kernel, contrast and age."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise DataError(f"{folder}: empty folder; expected the files of one DICOM series.")
-    try:
-        header: Any = read_header(files[0], TAGS)[0]
-    except PARSE_ERRORS as error:
-        raise DataError(f"{files[0]}: the DICOM header is damaged ({type(error).__name__})") from error
+    """Return what the first DICOM file of a folder says of scanner, field, kernel, contrast and age.
+
+    DataError where no file is one: a licence may lie beside a series, but not alone.
+    """
+    header = _first_header(folder)
     words = {name: str(header.get(keyword) or "").strip() for name, keyword in WORDS.items()}
     numbers = {name: header.get(keyword) for name, keyword in NUMBERS.items()}
     found: dict[str, str | float] = {name: text for name, text in words.items() if text}
-    found |= {name: float(number) for name, number in numbers.items() if number is not None}
+    found |= {name: float(number) for name, number in numbers.items() if isinstance(number, int | float)}
     if (agent := header.get("ContrastBolusAgent")) is not None:
         found["contrast"] = "given" if contrast_given(agent) else "none"
     if years := re.fullmatch(r"(\d{3})Y", str(header.get("PatientAge") or "")):
         found["age"] = f"{int(years[1]) // 10 * 10}s"
     return found
+
+
+def _first_header(folder: Path) -> Dataset:
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+        try:
+            return read_header(path, TAGS)[0]
+        except (DataError, *PARSE_ERRORS):
+            continue
+    raise DataError(f"{folder}: no DICOM file that can be read; expected those of one series.")

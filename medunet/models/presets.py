@@ -33,7 +33,7 @@ def _unet(size: Sequence[int], batch_size: int, channels: Sequence[int], **optio
 
 
 PRESETS: dict[str, Preset] = {
-    "tiny2d": _unet((64,) * 2, 16, (48, 96, 160)),
+    "tiny2d": _unet((64,) * 2, 16, (40, 80, 160)),
     "base2d-128": _unet((128,) * 2, 64, (96, 192, 288, 384), blocks=2),
     "base2d-256": _unet((256,) * 2, 64, (128, 256, 384, 512), blocks=2, patch=4),
     "tiny3d": _unet((32,) * 3, 4, (48, 96, 160)),

@@ -21,12 +21,13 @@ from medunet.config.recipe import NetworkChoice
 from medunet.data.cache import Entry
 from medunet.data.conditioned import signed_distances
 from medunet.data.sampling import cut
-from medunet.diffusion import Objective, objective
+from medunet.diffusion import Corrupted, Objective, objective
 from medunet.errors import DataError
 from medunet.models import denoisers, presets
 
 LEARNT = "learnt.json"
-TIMES = (0.3, 0.5, 0.7)  # where the error is watched: in the middle most is learnt
+NOISE = (3 / 7, 1.0, 7 / 3)  # noise over image where the error is watched: in the middle most is learnt
+TIMES = 10_001  # among which a schedule's time of a level is looked for
 
 
 def network_choice(recipe: GeneratorRecipe) -> NetworkChoice:
@@ -73,11 +74,11 @@ def dropped(mask: Tensor, codes: Tensor, how: Conditioning) -> tuple[Tensor, Ten
 
 @dataclass(frozen=True)
 class DenoisingLoss:
-    """The loss of a batch: images (B, C, *S), masks (B, *S), codes (B, A)."""
+    """The loss of a batch: images or signed distances (B, C, *S), masks (B, *S), codes (B, A)."""
 
     recipe: GeneratorRecipe
-    labels: int
-    label_weights: tuple[float, ...]
+    labels: int  # that the network is told: none where it makes masks
+    label_weights: tuple[float, ...] = ()  # of background and each label; none: all voxels count alike
 
     def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Return the scalar loss; only the network runs in bf16, noise and target stay exact."""
@@ -88,31 +89,16 @@ class DenoisingLoss:
             mask, known = dropped(told(masks, self.labels), codes, self.recipe.conditioning)
         output = network(corrupted.z, corrupted.time, mask, known)
         with torch.autocast(device, enabled=False):
-            weight = torch.tensor(self.label_weights, device=images.device)[masks][:, None]
-            return self._objective.loss(output.float(), corrupted, weight).mean()
+            return self._objective.loss(output.float(), corrupted, self._weight(masks)).mean()
+
+    def _weight(self, masks: Tensor) -> Tensor | None:
+        if not self.label_weights:
+            return None
+        return torch.tensor(self.label_weights, device=masks.device)[masks][:, None]
 
     @cached_property
     def _objective(self) -> Objective:
         return make_objective(self.recipe)
-
-
-@dataclass(frozen=True)
-class MaskLoss:
-    """The loss of a generator of masks: signed distances (B, K, *S), masks unused, codes (B, A)."""
-
-    recipe: GeneratorRecipe
-
-    def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the scalar loss."""
-        distances, _, codes = batch
-        device = distances.device.type
-        with torch.autocast(device, enabled=False):
-            corrupted = make_objective(self.recipe).corrupt(distances)
-            nothing = distances.new_zeros(len(distances), 0, *distances.shape[2:])
-            nothing, known = dropped(nothing, codes, self.recipe.conditioning)
-        output = network(corrupted.z, corrupted.time, nothing, known)
-        with torch.autocast(device, enabled=False):
-            return make_objective(self.recipe).loss(output.float(), corrupted, None).mean()
 
 
 @dataclass(frozen=True)
@@ -132,30 +118,47 @@ class DenoisingError:
 
     @torch.no_grad()
     def of_cases(self, network: nn.Module) -> NDArray[np.float64]:
-        """Return the mean squared error of the denoised image, per case at each of `TIMES`: (cases, times)."""
+        """Return the mean squared error of the denoised image, (cases, levels of `NOISE`)."""
+        aim = make_objective(self.recipe)
+        times = times_of(aim).to(self.device)
         rows = []
         for number, entry in enumerate(self.entries):
             image, mask = middle(entry, self.plan.patch_voxels)
+            labels = self.plan.outputs - 1
             if self.recipe.makes == "masks":
-                image = signed_distances(mask[0].numpy(), self.plan.outputs - 1)[None]
-            rows.append([self._error(network, image, mask, number, t) for t in TIMES])
+                image, labels = signed_distances(mask[0].numpy(), labels)[None], 0
+            noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(number))
+            clean, noise = image.to(self.device), noise.to(self.device)
+            known = told(mask.to(self.device), labels), torch.from_numpy(self.codes[[number]]).to(self.device)
+            rows.append(
+                [self._error(network, aim, aim.corrupt_at(clean, noise, t), clean, known) for t in times]
+            )
         return np.array(rows)
 
-    def _error(self, network: nn.Module, image: Tensor, mask: Tensor, number: int, t: float) -> float:
-        generator = torch.Generator().manual_seed(number)
-        noise = torch.randn(image.shape, generator=generator)
-        aim = make_objective(self.recipe)
-        corrupted = aim.corrupt_at(
-            image.to(self.device), noise.to(self.device), torch.tensor([t]).to(self.device)
-        )
-        labels = 0 if self.recipe.makes == "masks" else self.plan.outputs - 1
-        codes = torch.from_numpy(self.codes[number : number + 1]).to(self.device)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.recipe.training.precision == "bf16"
-        ):
-            output = network(corrupted.z, corrupted.time, told(mask.to(self.device), labels), codes)
-        clean = aim.estimate(output.float(), corrupted.z, corrupted.t).clean
-        return float(nn.functional.mse_loss(clean, image.to(self.device)))
+    def _error(
+        self,
+        network: nn.Module,
+        aim: Objective,
+        corrupted: Corrupted,
+        clean: Tensor,
+        known: tuple[Tensor, Tensor],
+    ) -> float:
+        bf16 = self.recipe.training.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            output = network(corrupted.z, corrupted.time, *known)
+        found = aim.estimate(output.float(), corrupted.z, corrupted.t).clean
+        return float(nn.functional.mse_loss(found, clean))
+
+
+def times_of(aim: Objective) -> Tensor:
+    """Return the times (levels, 1) at which an objective has the levels of `NOISE`.
+
+    Schedules reach one level at times of their own; only at equal levels errors can be compared.
+    """
+    grid = torch.linspace(0, 1, TIMES)
+    level = aim.level(grid)
+    reached = level.noise / level.clean
+    return torch.stack([grid[(reached >= noise).nonzero()[0]] for noise in NOISE])
 
 
 def middle(entry: Entry, patch_voxels: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -135,6 +135,7 @@ def write_admission(folder: Path, result: Mapping[str, Any], outcome: Outcome) -
     ]
     content = {
         "result": result,
+        "dims": outcome.target.card.dims,
         "card": outcome.target.card,
         "rejects": rejects,
         "more": max(0, len(outcome.rejected) - SHOWN),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from medunet import shapes
-from medunet.config.base import parse
 from medunet.config.budget import parse_budget
 from medunet.config.card import Card
-from medunet.config.generator import GeneratorRecipe
-from medunet.diffusion import sampler
+from medunet.config.generator import GeneratorRecipe, Sampling
+from medunet.diffusion import Objective, sample
 from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError
 from medunet.models import denoisers, presets
 from medunet.tasks.synthesize import make_objective, network_choice
+from medunet.workflows.make_samples import MASK_FLOW
 from medunet.workflows.progress import say
 
 MOST_GFLOP = (
@@ -34,20 +35,15 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
         raise ConfigError(
             f"preset: {recipe.preset} makes {len(size)}D scans, the card {card.name} is {card.dims}D."
         )
-    make_objective(recipe)
-    sampler(recipe.sampling.sampler)
-    method = recipe.sampling.masks.method
-    if method != "flow" and method not in shapes.names():
-        raise ConfigError(
-            f"sampling.masks.method: no method {method!r}; there are flow, {', '.join(shapes.names())}."
-        )
+    _check_sampling(recipe.sampling, make_objective(recipe))
+    shown = _shown(recipe, card)
     choice = network_choice(recipe)
     preset = known.model_copy(
         update={"network": choice.name, "options": choice.options, "size_voxels": tuple(size)}
     )
-    cost = presets.describe(preset, channels=card.channels, classes=len(card.labels))
+    cost = presets.describe(preset, channels=shown.channels, classes=shown.classes)
     batch = recipe.batch_size or known.batch_size
-    rate = tflop_per_second(preset, card, cost, recipe.training.precision)
+    rate = tflop_per_second(preset, shown, cost, recipe.training.precision)
     seconds, steps = parse_budget(recipe.training.budget)
     buys = steps if seconds is None else cost.steps(seconds, batch, rate)
     say(
@@ -62,28 +58,57 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tflop_per_second(preset: presets.Preset, card: Card, cost: presets.Cost, precision: str) -> float:
+def _check_sampling(how: Sampling, aim: Objective) -> None:
+    """Try the sampler on one voxel, and look the method of new masks up."""
+    noise = torch.ones(1, 1, 1, 1)
+    sample(how.sampler, lambda z, _: torch.zeros_like(z), noise, aim, how.steps, torch.Generator())
+    method = how.masks.method
+    if method != MASK_FLOW and method not in shapes.names():
+        raise ConfigError(
+            f"sampling.masks.method: no method {method!r}; there are flow, {', '.join(shapes.names())}."
+        )
+    if method == MASK_FLOW and how.masks.run is None:
+        raise ConfigError(
+            "sampling.masks: method flow needs `run`, a trained generator of masks (makes: masks)."
+        )
+
+
+class Shown(NamedTuple):
+    """What a network makes, and what it is told."""
+
+    channels: int
+    classes: int
+
+
+def _shown(recipe: GeneratorRecipe, card: Card) -> Shown:
+    """Return the channels and classes of a recipe: images of masks, or masks of nothing."""
+    labels = len(card.labels)
+    return Shown(labels, 0) if recipe.makes == "masks" else Shown(card.channels, labels)
+
+
+def tflop_per_second(preset: presets.Preset, shown: Shown, cost: presets.Cost, precision: str) -> float:
     """Return the rate of a training step on this machine, measured; a backward pass counts as two forward."""
     device = pick_device(None)
     if device.type == "cpu" and cost.forward_gflop > MOST_GFLOP:
-        preset = presets.named(TINY[card.dims])
-        cost = presets.describe(preset, channels=card.channels, classes=len(card.labels))
-    inputs = {"channels": card.channels, "classes": len(card.labels)}
-    network = denoisers.build(preset.network, preset.options, dims=card.dims, attributes=(), **inputs).to(
-        device
-    )
+        preset = presets.named(TINY[len(preset.size_voxels)])
+        cost = presets.describe(preset, channels=shown.channels, classes=shown.classes)
+    network = denoisers.build(
+        preset.network,
+        preset.options,
+        dims=len(preset.size_voxels),
+        channels=shown.channels,
+        classes=shown.classes,
+        attributes=(),
+    ).to(device)
     count = 4 if device.type == "cpu" else preset.batch_size
-    spent = min(_step_seconds(network, preset, inputs, count, precision) for _ in range(3))
+    spent = min(_step_seconds(network, preset.size_voxels, shown, count, precision) for _ in range(3))
     return 3 * count * cost.forward_gflop / spent / 1000
 
 
-def _step_seconds(
-    network: nn.Module, preset: presets.Preset, inputs: dict[str, int], count: int, precision: str
-) -> float:
+def _step_seconds(network: nn.Module, size: Sequence[int], shown: Shown, count: int, precision: str) -> float:
     device = next(network.parameters()).device
-    size = preset.size_voxels
-    z = torch.randn(count, inputs["channels"], *size, device=device)
-    mask = torch.ones(count, inputs["classes"], *size, device=device)
+    z = torch.randn(count, shown.channels, *size, device=device)
+    mask = torch.ones(count, shown.classes, *size, device=device)
     times, codes = torch.full((count,), 500.0, device=device), torch.zeros(count, 0, device=device)
     begun = time.perf_counter()
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -24,6 +24,7 @@ from medunet.studies.model import Model
 from medunet.studies.settings import WorkSettings
 from medunet.workflows import studies
 from medunet.workflows.demo_data import write_phantoms, write_stardist
+from medunet.workflows.demo_synthesis import synthesis
 from medunet.workflows.evaluate import evaluate
 from medunet.workflows.progress import console, progress, say
 from medunet.workflows.scoring import Predict, evaluate_masks
@@ -33,6 +34,7 @@ from medunet.workflows.train import train
 ORTHANC = "orthanc+http://127.0.0.1:8042"  # where an Orthanc of one's own listens
 MINUTES = 5.5  # of training; with everything else below ten minutes on two cores
 NUCLEI_SHARE = 0.27  # of the training time
+SYNTHESIS_MINUTES = 1.5  # of training a generator; about as much goes into judging and sampling
 PATIENTS = 24
 NO_STARDIST = (
     "The real example image is not there: it comes with the package stardist "
@@ -84,10 +86,15 @@ def demo(
     parts.append(_part("Abdomen CT, 3D", "phantom_ct", "HU windows", PHANTOM_NOTE, data, left))
     results = [_run(part, workspace, settings) for part in parts]
     batch = _batch(results[-1], workspace)
+    first = parts[0]
+    segmenter = Path(results[0]["run"])
+    share = minutes / MINUTES
+    made = synthesis(first.card, first.data, segmenter, workspace, SYNTHESIS_MINUTES * share)
     commands = _commands(results, workspace)
-    _tell(results, workspace / "masks", commands, time.monotonic() - begun)
+    reports = [Path(result["report"]) for result in (*results, made)]
+    _tell(results, reports, workspace / "masks", commands, time.monotonic() - begun)
     seconds = round(time.monotonic() - begun, 1)
-    return {"parts": results, "studies": batch, "seconds": seconds, "commands": commands}
+    return {"parts": results, "studies": batch, "synthesis": made, "seconds": seconds, "commands": commands}
 
 
 def _part(title: str, recipe: str, baseline: str, note: str, data: Path, minutes: float) -> Part:
@@ -175,7 +182,13 @@ def _near(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def _tell(results: Sequence[dict[str, Any]], masks: Path, commands: Sequence[str], seconds: float) -> None:
+def _tell(
+    results: Sequence[dict[str, Any]],
+    reports: Sequence[Path],
+    masks: Path,
+    commands: Sequence[str],
+    seconds: float,
+) -> None:
     table = Table(title="Held-out cases, Dice: mean [95 % interval over patients]")
     for column in ("set", "label", *("network", "baseline"), "cases"):
         table.add_column(column, justify="left" if column in ("set", "label") else "right")
@@ -195,8 +208,8 @@ def _tell(results: Sequence[dict[str, Any]], masks: Path, commands: Sequence[str
     for result in results:
         say(result["note"])
     say(f"\nDone in {seconds / 60:.1f} minutes. Look further:")
-    for result in results:
-        say(f"  report  {_near(Path(result['report']))}")
+    for report in reports:
+        say(f"  report  {_near(report)}")
     say(f"  masks   {_near(masks)}")
     for command in commands:
         say(f"  $ {command}")

@@ -68,6 +68,7 @@ class SetOrder:
     patients: int | None
     arm: str
     ratio: float  # the largest one
+    control: Path  # a trained fold on the same patients without synthetic cases: it may judge them
 
     @property
     def name(self) -> str:

@@ -131,13 +131,22 @@ class DoseResponse:
             recipe = self._base(dot.patients, self.recipe.training.seed)
             where = (recipe, self.card, self.data, self.workspace, self.grid.fold)
             try:
-                self._sets[key] = self.make_set(SetOrder(*where, *key, max(self.grid.ratios)))
+                self._sets[key] = self.make_set(
+                    SetOrder(*where, *key, max(self.grid.ratios), self._control(dot))
+                )
             except FAULTS as error:  # once: every ratio and seed would fail alike
                 self._sets[key] = error
         found = self._sets[key]
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _control(self, dot: Dot) -> Path:
+        """Return the fold of the control on the same patients, trained now if it is not yet."""
+        fold = self._trained(Dot(dot.patients, CONTROL, 0.0, self.grid.seeds[0]))
+        if fold is None:
+            raise ConfigError("the control's training was stopped. Run the study again.")
+        return fold
 
     @property
     def _key(self) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from medunet.config.attributes import Attribute, Value
 from medunet.config.generator import Learnt
-from medunet.config.run import RunFolder
 from medunet.data.cache import Entry
 from medunet.data.conditioned import ConditionedSource
 from medunet.data.conditions import codes_of, learn
 from medunet.data.sampling import Batches
 from medunet.engine.loop import Loss, Score
+from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.models.lora import add_lora, merge_lora
 from medunet.tasks.generate import Generator
@@ -24,12 +24,12 @@ from medunet.tasks.synthesize import (
     LEARNT,
     DenoisingError,
     DenoisingLoss,
-    MaskLoss,
     make_denoiser,
     read_learnt,
 )
 from medunet.workflows.fold import Fold
 from medunet.workflows.generator_report import twin_sheet
+from medunet.workflows.learnt_cases import check_base
 from medunet.workflows.prepare import Survey
 from medunet.workflows.twins import make_twins
 
@@ -71,20 +71,22 @@ class GeneratorFold(Fold):
         lora = self.run.generator.lora
         if lora is None:
             return None
-        return Generator.load(RunFolder.open(Path(lora.run)), device="cpu")
+        base = self.run.other(lora.run)
+        check_base(self.run, self.number, base)
+        return Generator.load(base, device="cpu")
 
     def _network(self) -> nn.Module:
         recipe = self.run.generator
         network = make_denoiser(recipe, self.run.plan, self.learnt.attributes)
         if self._base is not None and recipe.lora is not None:
-            network.load_state_dict(self._base.network.state_dict())
+            start_from(network, self._base)
             add_lora(network, recipe.lora.rank, alpha=recipe.lora.rank)
         return network
 
     def _loss(self) -> Loss:
         recipe = self.run.generator
         if recipe.makes == "masks":
-            return MaskLoss(recipe)
+            return DenoisingLoss(recipe, labels=0)
         return DenoisingLoss(recipe, self.run.plan.outputs - 1, self.learnt.label_weights)
 
     def _batches(self, network: nn.Module) -> Batches:  # noqa: ARG002  a denoiser takes the plan's size
@@ -133,11 +135,29 @@ class GeneratorFold(Fold):
         self.tracker.file(self.folder / "metrics.jsonl")
 
 
+def start_from(network: nn.Module, base: Generator) -> None:
+    """Take over the weights of a generator that is to be tuned; ConfigError if they do not fit."""
+    try:
+        network.load_state_dict(base.network.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(
+            f"lora.run: the network of {base.run.path} does not fit: {error}. Use its preset, network, "
+            "channels and labels."
+        ) from None
+
+
 def _as_base_knows(known: Learnt, base: Learnt) -> dict[str, Any]:
     """Return attributes and codes in the words of the generator that is tuned: its tokens stay."""
     mine = [attribute.name for attribute in known.attributes]
     codes: dict[str, tuple[Any, ...]] = {}
     for case, values in known.codes.items():
         facts = dict(zip(mine, values, strict=True))
-        codes[case] = tuple(facts.get(attribute.name) for attribute in base.attributes)
+        codes[case] = tuple(
+            _in_words_of(attribute, facts.get(attribute.name)) for attribute in base.attributes
+        )
     return {"attributes": base.attributes, "codes": codes}
+
+
+def _in_words_of(attribute: Attribute, value: Value | None) -> Value | None:
+    """Return a value if it is of the attribute's kind: what is a number here may be a category there."""
+    return value if isinstance(value, str if attribute.values else float) else None

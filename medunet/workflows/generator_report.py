@@ -25,11 +25,12 @@ def write_generator_report(
     path: Path, result: Mapping[str, Any], twins: Twins, spacing_mm: Sequence[float], card: Any
 ) -> None:
     """Write the report of a generator whose numbers are `result`."""
-    shown = np.linspace(0, len(twins.cases) - 1, min(len(twins.cases), CASES * SHEETS)).astype(int)
+    shown = np.linspace(0, len(twins.cases) - 1, min(len(twins.cases), CASES * SHEETS)).astype(int).tolist()
     parts = [shown[i : i + CASES] for i in range(0, len(shown), CASES)]
     content = {
         "result": result,
         "card": card,
+        "dims": card.dims,
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "sheets": [
             {"title": f"Held-out cases, part {number}", "png": _png(twin_sheet(twins, part, spacing_mm))}

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.config.run import RunFolder
-from medunet.data.cache import Entry
 from medunet.data.content import image_part
 from medunet.data.preprocess import from_outputs
 from medunet.errors import ConfigError
@@ -28,8 +27,8 @@ from medunet.metrics.quality.report import ImageSet, quality
 from medunet.tasks.generate import Generator
 from medunet.tasks.segment import Segmenter
 from medunet.workflows.generator_report import write_generator_report
+from medunet.workflows.make_samples import entries_of
 from medunet.workflows.origin import versions
-from medunet.workflows.prepare import fill_cache, survey
 from medunet.workflows.progress import progress, say
 from medunet.workflows.twins import make_twins
 
@@ -55,22 +54,25 @@ def judge(
     generator = Generator.load(run, fold=fold, device=device)
     if run.generator.makes != "images":
         raise ConfigError(f"{run.path}: makes masks; only generators of images are evaluated.")
-    entries = held_out_entries(run, generator.fold, workspace)
+    known = None if segmenter is None else _never_seen(segmenter, run, generator.fold)
+    entries = entries_of(run, run.folds.validation[generator.fold], workspace)
     twins = make_twins(generator, entries, **how)
+    sampling = run.generator.sampling
     result: dict[str, Any] = {
         "run": str(run.path), "fold": generator.fold, "cases": len(twins.cases),
         "cpu_seconds_each": round(twins.cpu_seconds, 4),
-        "sampling": {**run.generator.sampling.model_dump(), **how},
+        "sampling": {
+            "sampler": sampling.sampler, "steps": sampling.steps, "guidance": sampling.guidance, **how
+        },
         "versions": versions(),
     }  # fmt: skip
     real = ImageSet(list(twins.real), list(twins.masks), patients=twins.patients)
     synthetic = ImageSet(list(twins.synthetic), list(twins.masks))
-    if segmenter is not None:
-        known = _never_seen(segmenter, run, generator.fold)
+    if known is not None:
         real, synthetic = _seen_by(known, real, generator), _seen_by(known, synthetic, generator)
-    names = dict(enumerate(run.card.label_names, 1))
-    result["quality"] = quality(real, synthetic, names)
-    result["adherence"] = result["quality"].pop("adherence", {})
+    found = quality(real, synthetic, dict(enumerate(run.card.label_names, 1)))
+    result["adherence"] = found.pop("adherence", {})
+    result["quality"] = found
     folder = out or run.fold(generator.fold) / "evaluation"
     with write_atomic(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
@@ -79,19 +81,16 @@ def judge(
     return {**result, "out": str(folder), "failed": {}}
 
 
-def held_out_entries(run: RunFolder, fold: int, workspace: Path) -> list[Entry]:
-    """Return the cached held-out cases of a fold."""
-    found = survey(run.card, Path(run.origin["data"]), workspace / "cache")
-    entries = fill_cache(found, run.plan, workspace / "cache")
-    return [entries[case] for case in run.folds.validation[fold] if case in entries]
-
-
 def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
     """Return a segmenter that knows none of the held-out cases; ConfigError if there is none."""
+    if segmenter.card.labels != run.card.labels or segmenter.card.channels != run.card.channels:
+        raise ConfigError(
+            f"{segmenter.path}: finds other labels, or in other channels, than {run.path} makes. Name a "
+            f"segmenter that was trained with the card {run.card.name}."
+        )
     held_out = {image_part(run.folds.content[case]) for case in run.folds.validation[fold]}
     for own in segmenter.trained:
-        never = set(segmenter.folds.validation[own])
-        known = {image_part(c) for case, c in segmenter.folds.content.items() if case not in never}
+        known = {image_part(segmenter.folds.content[case]) for case in segmenter.folds.training(own)}
         if not known & held_out:
             return Segmenter.load(segmenter, folds=[own], backend="torch")
     raise ConfigError(

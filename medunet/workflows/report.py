@@ -74,6 +74,7 @@ def _content(result: Mapping[str, Any], evaluation: Evaluation, origin: Mapping[
     return {
         "result": result,
         "card": card,
+        "dims": card.dims,
         "units": units,
         "tolerance": f"{card.tolerance_mm:g} {units['hd95_mm'].suffix}",
         "labels": [_label(name, result["labels"][name], units, evaluation) for name in card.label_names],

@@ -12,7 +12,6 @@ from medunet.workflows.canvas import Picture, above, outline, resize_image, resi
 
 COLOURS = np.array([(0, 0, 0), (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66)])
 PANEL_PIXELS = 160  # longest edge of a panel
-SEED = 1000  # of the samples on a sheet
 
 
 def panels(

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from medunet.data.cache import Entry
 from medunet.data.conditions import image_facts
-from medunet.tasks.generate import Generator, Wishes
+from medunet.errors import DataError
+from medunet.tasks.generate import BATCH, Generator, Wishes
 from medunet.tasks.synthesize import middle
 from medunet.workflows.progress import progress
 
 SEED = 2_000_000  # of the first sample
-BATCH = {2: 32, 3: 4}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Twins:
 
 
 def make_twins(generator: Generator, entries: Sequence[Entry], **how: Unpack[Wishes]) -> Twins:
-    """Return held-out patches and synthetic scans for their masks."""
+    """Return held-out patches and synthetic scans for their masks; DataError if there are none."""
+    if not entries:
+        raise DataError(f"{generator.run.path}: no held-out case of fold {generator.fold} can be used.")
     plan, run = generator.run.plan, generator.run
     patches = [middle(entry, plan.patch_voxels) for entry in entries]
     masks = np.concatenate([mask.numpy() for _, mask in patches]).astype(np.uint8)

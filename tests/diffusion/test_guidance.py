@@ -29,5 +29,7 @@ def test_scale_1_asks_the_conditional_network_only() -> None:
 
 
 def test_a_sampler_takes_it_for_a_network() -> None:
-    out = sample("euler", guided(conditional, unconditional, 2.0), Z, objective("flow"), 4)
+    out = sample(
+        "euler", guided(conditional, unconditional, 2.0), Z, objective("flow", {"answer": "velocity"}), 4
+    )
     assert torch.allclose(out, Z - 5.0)  # one unit of time against a velocity of 5

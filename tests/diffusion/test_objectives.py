@@ -10,10 +10,11 @@ from torch import Tensor
 
 from medunet.diffusion import Objective, objective, objective_names
 from medunet.diffusion.process import Mix
+from medunet.diffusion.variance_preserving import snr_capped
 from medunet.errors import ConfigError
 
 OPTIONS = {
-    "flow": [{}, {"mean": 0.5, "std": 1.5, "shift": 3.0}],
+    "flow": [{}, {"answer": "velocity", "mean": 0.5, "std": 1.5, "shift": 3.0}],
     "eps": [{}, {"schedule": "cosine", "min_snr": 5}],
     "v": [{}, {"schedule": "linear", "min_snr": 5}],
     "x0": [{}, {"schedule": "linear", "min_snr": 5, "steps": 100}],
@@ -112,7 +113,7 @@ def test_the_loss_is_a_weighted_mean_square_per_sample(name: str, options: dict)
 
 
 def test_regions_count_more_but_no_image_does() -> None:
-    aim = objective("flow")
+    aim = objective("flow", {"answer": "velocity"})
     step = aim.corrupt(images(4, 4, count=2), seeded(0))
     output = step.target.clone()
     output[:, :, :2] += 1  # wrong in the upper half of both images
@@ -136,9 +137,9 @@ def test_unknown_names_and_options_are_told() -> None:
     with pytest.raises(ConfigError, match=r"objective\.name: no objective 'ddpm'; there are edm, eps, flow"):
         objective("ddpm")
     with pytest.raises(
-        ConfigError, match=r"objective\.options: 1 problem.*\n.*shfit: unknown key; known keys"
+        ConfigError, match=r"objective\.options: 1 problem.*\n.*tilt: unknown key; known keys"
     ):
-        objective("flow", {"shfit": 3})
+        objective("flow", {"tilt": 3})
     assert {"flow", "eps", "v", "x0", "edm"} <= set(objective_names())
 
 
@@ -189,13 +190,24 @@ def test_the_shift_is_applied_once_in_training_and_in_sampling() -> None:
 
 
 def test_flow_is_a_straight_line() -> None:
-    step = objective("flow").corrupt_at(
-        torch.full((2, 1, 2, 2), 4.0), torch.full((2, 1, 2, 2), -2.0), torch.tensor([0.25, 0.5])
-    )
+    clean, noise = torch.full((2, 1, 2, 2), 4.0), torch.full((2, 1, 2, 2), -2.0)
+    step = objective("flow", {"answer": "velocity"}).corrupt_at(clean, noise, torch.tensor([0.25, 0.5]))
     assert step.z[:, 0, 0, 0].tolist() == [2.5, 1.0]
     assert step.target.unique().tolist() == [-6.0]
     assert step.time.tolist() == [250.0, 500.0]
     assert step.weight.tolist() == [1.0, 1.0]
+
+
+def test_an_error_of_the_image_costs_as_much_as_that_of_the_velocity() -> None:
+    clean, t = images(5, 4, dtype=torch.float64), torch.tensor([0.01, 0.05, 0.1, 0.3, 0.6, 1.0]).double()
+    noise, error = images(5, 4, seed=1, dtype=torch.float64), images(5, 4, seed=2, dtype=torch.float64)
+    image, velocity = objective("flow", {"t_least": 0.05}), objective("flow", {"answer": "velocity"})
+    step, same = image.corrupt_at(clean, noise, t), velocity.corrupt_at(clean, noise, t)
+    assert torch.equal(step.target, clean)
+    wrong = image.estimate(clean + error, step.z, t)
+    expected = velocity.loss(wrong.noise - wrong.clean, same)
+    expected[0] *= (0.01 / 0.05) ** 2  # below t_least it costs no more
+    assert torch.allclose(image.loss(clean + error, step), expected)
 
 
 def test_flow_times_are_logit_normal() -> None:
@@ -238,6 +250,14 @@ def test_min_snr_weights_by_hand() -> None:
     for name, values in expected.items():
         assert objective(name, {"min_snr": 5}).weight(level).tolist() == pytest.approx(values, abs=1e-9)
         assert objective(name).weight(level).tolist() == [1, 1, 1, 1]
+
+
+def test_snr_is_finite_without_noise() -> None:
+    level = Mix(torch.tensor([1.0, 0.8, 0.6]), torch.tensor([0.0, 0.6, 0.8]))
+    capped, snr = snr_capped(level, 1.0)
+    assert capped.tolist() == pytest.approx([1, 1, 0.5625])
+    assert snr[1:].tolist() == pytest.approx([16 / 9, 9 / 16])
+    assert snr[0].isfinite()
 
 
 def test_with_min_snr_the_three_predictions_are_one_objective() -> None:

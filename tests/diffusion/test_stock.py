@@ -87,5 +87,5 @@ def test_any_objective_walked_as_a_flow_is_the_native_scheduler(stock: str, name
     for number, timestep in enumerate(scheduler.timesteps):
         time = 1000 * scheduler.sigmas[number] if name == "flow" else timestep + 1
         z = scheduler.step(wavy(z, torch.full((2,), float(time))), timestep, z).prev_sample
-    aim = objective(name, {"shift": 3} if name == "flow" else {"schedule": "linear"})
+    aim = objective(name, {"shift": 3, "answer": "velocity"} if name == "flow" else {"schedule": "linear"})
     assert torch.allclose(sample(stock, wavy, unit_noise(2, 4), aim, 12), z, rtol=5e-3, atol=5e-3)

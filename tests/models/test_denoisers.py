@@ -163,8 +163,10 @@ def test_a_size_that_does_not_fit_is_refused(name: str, dims: int) -> None:
 
 @contract
 def test_an_unknown_option_names_its_key(name: str, dims: int) -> None:
-    with pytest.raises(ConfigError, match=r"network\.options: 1 problem.*\n.*pacth: unknown key; known keys"):
-        denoisers.build(name, {"pacth": 2}, dims=dims, channels=1, classes=1, attributes=())
+    with pytest.raises(
+        ConfigError, match=r"network\.options: 1 problem.*\n.*patches: unknown key; known keys"
+    ):
+        denoisers.build(name, {"patches": 2}, dims=dims, channels=1, classes=1, attributes=())
 
 
 @pytest.mark.parametrize(
@@ -196,12 +198,14 @@ def test_a_controlnet_starts_as_its_base_and_leaves_it_alone(dims: int) -> None:
     torch.testing.assert_close(
         network(z, time, mask, attributes), base(z, time, mask[:, :0], attributes), rtol=1e-4, atol=1e-5
     )
-    branch, encoder = network.core.branch.network, base.core.network.network
-    assert torch.equal(next(branch.down_blocks.parameters()), next(encoder.down_blocks.parameters()))
+    branch, encoder = network.core.branch.network.state_dict(), base.core.network.network.state_dict()
+    shared = branch.keys() & encoder.keys()
+    assert len(shared) > 0.8 * sum("controlnet" not in key for key in branch)
+    assert [key for key in shared if not torch.equal(branch[key], encoder[key])] == []
     network(z, time, mask, attributes).square().mean().backward()
-    assert {
-        key.startswith("core.branch.") for key, p in network.named_parameters() if p.grad is not None
-    } == {True}
+    trained = [key for key, p in network.named_parameters() if p.grad is not None]
+    assert trained
+    assert all(key.startswith("core.branch.") for key in trained)
     with pytest.raises(ConfigError, match="weights are missing or have another shape"):
         load_base(network, make(f"unet{dims}d", dims).state_dict())  # this one knows a mask
 

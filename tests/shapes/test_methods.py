@@ -139,6 +139,11 @@ def test_where_nothing_fits_the_search_ends() -> None:
         made("transplant", "lesions", 0, label=7)
 
 
+def test_a_part_of_an_organ_is_no_lesion() -> None:
+    with pytest.raises(DataError, match=r"label 2 is one piece in every training mask.*use `blend`"):
+        made("transplant", "organ3", 0)
+
+
 def test_what_surrounds_lesions_is_learnt() -> None:
     """In an organ that lies in a second one (label 3), lesions go where they were seen: into label 1."""
     nested = []

@@ -147,7 +147,7 @@ def test_arms_differ_in_nothing_but_what_they_are_named_after(tmp_path: Path):
 
 
 def test_sets_that_are_there_are_found_by_name(tmp_path: Path):
-    order = SetOrder(small(), card(2), tmp_path, tmp_path, 0, 10, "gated", 2.0)
+    order = SetOrder(small(), card(2), tmp_path, tmp_path, 0, 10, "gated", 2.0, tmp_path)
     with pytest.raises(ConfigError, match="quick-n10-fold0-gated: no synthetic set"):
         sets_in(tmp_path)(order)
     synthetic_set(tmp_path / "quick-n10-fold0-gated", 1)

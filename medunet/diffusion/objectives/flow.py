@@ -22,8 +22,10 @@ class Options(Record):
     """What the network answers, which times are trained most, and the shift towards noise."""
 
     answer: Literal["image", "velocity"] = "image"
-    t_least: float = Field(0.05, gt=0, lt=1)  # `image`: below it the weight in the loss, 1 / t^2, grows no more
-    mean: float = 0.0  # of the logit of t before the shift: more than 0 trains more on noisy images
+    t_least: float = Field(0.2, gt=0, lt=1)  # `image`: below it the weight in the loss, 1 / t^2, stays
+    # Of the logit of t before the shift. More than 0 trains more on noisy images, where the mask is all that
+    # is known: with few steps that decides whether a scan obeys its mask (docs/synthesis.md).
+    mean: float = 1.5
     std: float = Field(1.0, gt=0)
     shift: float = Field(
         1.0, gt=0

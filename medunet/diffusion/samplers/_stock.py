@@ -1,7 +1,7 @@
 """How a multistep scheduler of diffusers is made to walk an objective's own grid.
 
-Such solvers see an objective only through alpha / sigma and estimates of the clean image. So every objective
-is given to them as a flow: y = z / (alpha + sigma) is a straight mixture, sigma / (alpha + sigma) of it noise.
+Such solvers see an objective only through alpha / sigma and estimates of the clean image. So each objective
+is given to them as a flow: y = z / (alpha + sigma) is a straight mixture, sigma / (alpha + sigma) noise.
 That goes round their own grids, which start where nothing can be told and may have a step too many.
 """
 

@@ -26,7 +26,8 @@ KINDS = (
     *(f"glcm.{name}" for name in texture.GLCM_NAMES),
     *(f"ngtdm.{name}" for name in texture.NGTDM_NAMES),
 )
-CONSTANT = 1e-9  # a feature whose deviation is below this share of its size does not vary
+CONSTANT = 1e-6  # a deviation below this, or this share of the mean, is rounding and no unit to measure by
+LIMIT = 10.0  # deviations: one odd case must not decide the distance of two sets
 
 
 def features(
@@ -83,6 +84,7 @@ def standardised(real: Float[Array, "n f"], *others: Float[Array, "_ f"]) -> tup
     """Return the tables z-scored by mean and deviation of the real one, real first, without NaN.
 
     Left out: features that do not vary in the real set (no unit to measure by), cases without the region.
+    Values are cut at 10 deviations.
     Raises DataError where fewer than two real cases or no case of another set have the region.
     """
     kept = [rows[np.isfinite(rows).all(axis=1)] for rows in (real, *others)]
@@ -91,7 +93,8 @@ def standardised(real: Float[Array, "n f"], *others: Float[Array, "_ f"]) -> tup
         raise DataError(f"{counts} cases have the region, expected 2 real and 1 other. Leave this label out.")
     mean, deviation = kept[0].mean(axis=0), kept[0].std(axis=0)
     varies = deviation > CONSTANT * np.maximum(np.abs(mean), 1.0)
-    return tuple((rows[:, varies] - mean[varies]) / deviation[varies] for rows in kept)
+    units = [(rows[:, varies] - mean[varies]) / deviation[varies] for rows in kept]
+    return tuple(np.clip(rows, -LIMIT, LIMIT) for rows in units)
 
 
 def _of_region(arrays: Array, region: Array) -> Array:

@@ -61,7 +61,7 @@ def quality(
     """Return all measures as plain JSON values (None: could not be measured), each with `reads`.
 
     labels: value -> name; the background and the whole image are added. What needs encoder features or
-    Dice is left out where they are missing. repeats: draws of halves. Raises DataError with fewer than 4 cases in a set.
+    Dice is left out where they are missing. repeats: draws of halves. Raises DataError below 4 cases.
     """
     for name, cases in (("real", real), ("synthetic", synthetic)):
         if len(cases.images) < FEWEST:

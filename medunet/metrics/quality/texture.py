@@ -22,9 +22,7 @@ GLCM_NAMES = (
     "cluster_tendency", "cluster_shade", "cluster_prominence", "sum_entropy", "difference_entropy",
 )  # fmt: skip
 NGTDM_NAMES = ("coarseness", "contrast", "busyness", "complexity", "strength")
-MAX_COARSENESS = (
-    1.0  # of a region without any difference, where the formula divides by zero; IBSI leaves it open
-)
+MAX_COARSENESS = 100.0  # of a region without any difference, where the formula divides by zero
 
 
 def cooccurrence(
@@ -80,7 +78,11 @@ def glcm(matrices: Float[Array, "b l l"]) -> Float[Array, "b 12"]:
 
 
 def ngtdm(levels: Int[Array, " b *xyz"], region: Bool[Array, " *xyz"], bins: int) -> Float[Array, "b 5"]:
-    """Return coarseness, contrast, busyness, complexity and strength (Amadasun and King 1989; IBSI 3.10)."""
+    """Return coarseness, contrast, busyness, complexity and strength (Amadasun and King 1989; IBSI 3.10).
+
+    The summed differences of each level are divided by the number of voxels, else coarseness, busyness
+    and strength would measure the size of the region.
+    """
     neighbours = _around(region[None].astype(float))[0]
     known = region & (neighbours > 0.5)
     inside = levels[:, known]
@@ -91,22 +93,22 @@ def ngtdm(levels: Int[Array, " b *xyz"], region: Bool[Array, " *xyz"], bins: int
     size = count * bins
     share = np.bincount(codes, minlength=size).reshape(count, bins) / max(voxels, 1)
     gap = np.bincount(codes, weights=differences.ravel(), minlength=size).reshape(count, bins)
-    return np.stack([_of_ngtdm(p, s, voxels) for p, s in zip(share, gap, strict=True)])
+    return np.stack([_of_ngtdm(p, s) for p, s in zip(share, gap / max(voxels, 1), strict=True)])
 
 
-def _of_ngtdm(share: Array, gap: Array, voxels: int) -> Array:
-    """Return the five features of one band: shares and summed differences of the levels 1 to bins."""
+def _of_ngtdm(share: Array, gap: Array) -> Array:
+    """Return the five features of one band: shares and differences per voxel of the levels 1 to bins."""
     there = np.flatnonzero(share)
     p, s, level = share[there], gap[there], there + 1.0
     weighted = float(p @ s)
     if len(there) < 2 or weighted <= 0:
         return np.array([MAX_COARSENESS, 0.0, 0.0, 0.0, 0.0])
     steps = level[:, None] - level
-    contrast = (p[:, None] * p * steps**2).sum() / (len(p) * (len(p) - 1)) * s.sum() / voxels
+    contrast = (p[:, None] * p * steps**2).sum() / (len(p) * (len(p) - 1)) * s.sum()
     apart = np.abs((level * p)[:, None] - level * p).sum()
     busyness = weighted / apart if apart > 1e-12 else 0.0
     mixed = (p * s)[:, None] + p * s
-    complexity = (np.abs(steps) * mixed / (p[:, None] + p)).sum() / voxels
+    complexity = (np.abs(steps) * mixed / (p[:, None] + p)).sum()
     strength = ((p[:, None] + p) * steps**2).sum() / s.sum()
     return np.array([min(1 / weighted, MAX_COARSENESS), contrast, busyness, complexity, strength])
 

@@ -54,6 +54,16 @@ def test_collapse_raises_it_and_more_of_the_same_does_not(real, good, collapsed)
     assert narrow.real == same.real
 
 
+def test_an_image_drawn_twice_is_no_pair(real) -> None:
+    images = np.stack(real[0][:8])
+    low, high = np.percentile(images, [0.5, 99.5])
+    square = pairwise_ms_ssim(np.clip((images - low) / (high - low), 0, 1))
+    found = diversity(list(images), list(images))
+    assert found.real == pytest.approx(square[np.triu_indices(8, 1)].mean(), abs=1e-5)
+    assert found.difference == pytest.approx(0, abs=1e-5)
+    assert found.difference_ci95[0] < 0 < found.difference_ci95[1]
+
+
 def test_images_of_different_sizes_are_cut_to_their_middle(real) -> None:
     padded = [np.pad(image, ((0, 0), (i % 3, i % 3), (0, 0))) for i, image in enumerate(real[0])]
     found = diversity(padded, real[0])

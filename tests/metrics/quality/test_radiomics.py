@@ -74,3 +74,13 @@ def test_standardising_leaves_out_what_cannot_be_measured() -> None:
     assert theirs[:, 0] == pytest.approx((other[:, 0] - np.nanmean(first[:, 0])) / np.nanstd(first[:, 0]))
     with pytest.raises(DataError, match="Leave this label out"):
         radiomics.standardised(first, np.full((3, 3), np.nan))
+
+
+def test_rounding_is_no_unit_and_one_odd_case_does_not_decide() -> None:
+    random = np.random.default_rng(2)
+    first = random.normal(size=(20, 2)) * [1, 1e-9]  # the second: a median of 0, but for rounding
+    odd = np.concatenate([first, [[1e4, 1e-3]]])
+    found = radiomics.standardised(first, odd)[1]
+    assert found.shape == (21, 1)
+    assert found[-1, 0] == radiomics.LIMIT
+    assert radiomics.radiomic_frechet(first, odd) < 5

@@ -1,0 +1,37 @@
+"""Whom a generator knows: every case that it, and whatever it was made from, has learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from medunet.config.run import RunFolder
+from medunet.data.content import image_part
+from medunet.errors import ConfigError
+
+
+class Known(NamedTuple):
+    """A case that was learnt from."""
+
+    patient: str
+    image: str  # data.content.image_part of the case
+
+
+def learnt_from(run: RunFolder, fold: int) -> Iterator[Known]:
+    """Yield the training cases of a generator's fold, and those of the generator that it was tuned from."""
+    for case in run.folds.training(fold):
+        yield Known(run.folds.patients[case], image_part(run.folds.content[case]))
+    if (lora := run.generator.lora) is not None:
+        base = run.other(lora.run)
+        yield from learnt_from(base, base.one_trained())
+
+
+def check_base(run: RunFolder, fold: int, base: RunFolder) -> None:
+    """Raise a ConfigError if the generator that is to be tuned has seen a case that this fold holds out."""
+    held_out = {image_part(run.folds.content[case]): case for case in run.folds.validation[fold]}
+    seen = sorted({held_out[k.image] for k in learnt_from(base, base.one_trained()) if k.image in held_out})
+    if seen:
+        raise ConfigError(
+            f"lora.run: {base.path} has learnt from {len(seen)} cases that fold {fold} holds out, such as "
+            f"{seen[0]}. Tune a generator that was trained on the same fold, or on other data."
+        )
