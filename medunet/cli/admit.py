@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from medunet.cli.options import Device, Json, Workspace, finish, open_run
+from medunet.errors import ConfigError
 
-Set = Annotated[Path, typer.Argument(metavar="SET", help="The synthetic set that `medunet sample` made.")]
+Set = Annotated[
+    Path | None, typer.Argument(metavar="SET", help="The synthetic set that `medunet sample` made.")
+]
 Segmenter = Annotated[
     Path | None,
     typer.Option(help="A segmentation run that has not learnt from the generator's held-out cases."),
@@ -23,12 +26,13 @@ Limits = Annotated[
 
 
 def admit(
-    place: Set,
+    place: Set = None,
     segmenter: Segmenter = None,
     self_test: Annotated[
         bool,
         typer.Option(
-            "--self-test", help="Plant copies of training cases instead, and count what is refused."
+            "--self-test",
+            help="Count which planted copies are refused; SET may be a run, default: newest set.",
         ),
     ] = False,
     settings: Limits = None,
@@ -42,12 +46,14 @@ def admit(
     from medunet.config.load import with_settings
 
     chosen = parse(GateSettings, with_settings({}, settings or []), where="--set")
-    found = place if place.exists() else workspace / place
+    found = workspace / place if place and not place.exists() else place
     if self_test:
-        from medunet.workflows.admit_self_test import test_of_set
+        from medunet.workflows.admit_self_test import test_gate
 
-        finish(test_of_set(found, workspace=workspace, settings=chosen), json_file, show=True)
+        finish(test_gate(found, workspace=workspace, settings=chosen), json_file, show=True)
         return
+    if found is None:
+        raise ConfigError("SET is missing: name the folder that `medunet sample` made.")
     from medunet.workflows import admit as work
 
     judge = open_run(segmenter, workspace) if segmenter else None
