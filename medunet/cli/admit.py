@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -58,4 +59,7 @@ def admit(
 
     judge = open_run(segmenter, workspace) if segmenter else None
     result = work.admit(found, workspace=workspace, segmenter=judge, settings=chosen, device=device)
+    from medunet.workflows.set_tracking import track_set
+
+    track_set("admit", result, workspace, os.environ.get("MLFLOW_TRACKING_URI"))
     finish(result, json_file, failed=bool(result["failed"]))

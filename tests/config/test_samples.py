@@ -30,7 +30,14 @@ def test_records_come_back_from_json_as_they_were():
 
 @pytest.mark.parametrize("changes", [{"verdict": "perhaps"}, {"signed": True}])
 def test_a_verdict_is_one_of_two_and_unknown_keys_are_refused(changes: dict[str, object]):
-    values = {"case": "a", "verdict": "admitted", "image_sha256": "0", "mask_sha256": "1", "checks": [], "gate": "2"}
+    values = {
+        "case": "a",
+        "verdict": "admitted",
+        "image_sha256": "0",
+        "mask_sha256": "1",
+        "checks": [],
+        "gate": "2",
+    }
     assert parse(Admission, values, where="here").verdict == "admitted"
     with pytest.raises(ConfigError, match=next(iter(changes))):
         parse(Admission, values | changes, where="here")

@@ -28,9 +28,7 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetOrder:
         training={"budget": "2 steps", "validate_cases": 0, "patients": 3, "split_seed": 0},
     )
     control = train(wanted, card=card(2), data=data, fold=0, workspace=tmp_path)
-    return SetOrder(
-        wanted, card(2), data, tmp_path, 0, 3, "generated", 1.0, Path(control["run"]) / "fold_0"
-    )
+    return SetOrder(wanted, card(2), data, tmp_path, 0, 3, "generated", 1.0, Path(control["run"]) / "fold_0")
 
 
 def test_arms_share_samples_and_the_generator_knows_the_same_patients(
