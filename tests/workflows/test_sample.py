@@ -208,8 +208,8 @@ def test_what_was_never_seen_is_refused_before_anything_is_written(
 
 
 def test_what_is_asked_for_is_told_to_the_network_and_kept(generator: RunFolder, tmp_path: Path):
-    kinds = {scanner: made(generator, tmp_path / scanner, order(4, attributes={"scanner": scanner, "age": "35"}))
-             for scanner in ("new", "old")}  # fmt: skip
+    asked = {scanner: order(4, attributes={"scanner": scanner, "age": "35"}) for scanner in ("new", "old")}
+    kinds = {scanner: made(generator, tmp_path / scanner, wish) for scanner, wish in asked.items()}
     table = (Path(generator.origin["data"]) / "facts.csv").read_text(encoding="utf-8")
     for scanner, found in kinds.items():
         of_kind = {line.split(",")[0] for line in table.splitlines() if scanner in line}

@@ -24,7 +24,7 @@ class Notes:
         self.told |= values
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        self.told |= values
+        self.told |= {"step": step, **values}
 
     def tag_other(self, run_id: str, name: str) -> None:
         self.others.append((run_id, name))
