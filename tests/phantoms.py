@@ -81,6 +81,7 @@ def recipe(**changes: object) -> Recipe:
 def generator_recipe(**changes: object) -> GeneratorRecipe:
     """Return the recipe of a tiny 2D generator (the quickest network); `training` replaces the defaults key by key."""
     training = {"budget": "4 steps", "threads": 1, "validate_cases": 0, "precision": "fp32", "ema": 0.5}
+    training |= {"learning_rate": 1e-2}
     values = {
         "task": "synthesize",
         "name": "quick",
