@@ -35,7 +35,7 @@ PLAIN = dict.fromkeys(("rotate", "scale", "noise", "blur", "brightness", "contra
 def without_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what has its own tests and takes seconds."""
 
-    def adherence_only(real: ImageSet, synthetic: ImageSet, names: dict[int, str]) -> dict[str, Any]:  # noqa: ARG001
+    def adherence_only(real: ImageSet, synthetic: ImageSet, names: dict[int, str]) -> dict[str, Any]:
         if real.dice is None or synthetic.dice is None:
             return {}
         return {"adherence": {k: v.as_json() for k, v in adherence(synthetic.dice, real.dice).items()}}
@@ -142,7 +142,9 @@ def test_a_segmenter_of_other_labels_is_refused(generator: RunFolder, tmp_path: 
 
 def test_a_segmenter_on_another_grid_is_refused(generator: RunFolder):
     coarse = recipe(
-        name="coarse", planning={"patch_voxels": (16, 16), "spacing_mm": (2, 2)}, training={"budget": "1 steps"}
+        name="coarse",
+        planning={"patch_voxels": (16, 16), "spacing_mm": (2, 2)},
+        training={"budget": "1 steps"},
     )
     workspace = generator.path.parents[1]
     with pytest.raises(ConfigError, match=r"sees .*2\.0.* makes .*1\.0.*Train a segmenter with the same"):
@@ -174,7 +176,9 @@ def test_panels_show_the_image_plain_and_with_its_labels(shape: tuple[int, ...])
 
 def test_a_sheet_shows_two_cases_a_row():
     image, mask = two_balls(0, (20, 20))
-    twins = Twins(("a", "b", "c"), ("a", "b", "c"), np.stack([mask] * 3), *[np.stack([image[None]] * 3)] * 2, 0)
+    twins = Twins(
+        ("a", "b", "c"), ("a", "b", "c"), np.stack([mask] * 3), *[np.stack([image[None]] * 3)] * 2, 0
+    )
     one, two, three = (twin_sheet(twins, range(n), (1.0, 1.0)).shape for n in (1, 2, 3))
     assert two[1] > 2 * one[1]
     assert (two[0], three[1]) == (one[0], two[1])

@@ -79,9 +79,10 @@ def test_a_set_holds_images_masks_and_their_lineage(whole: SyntheticSet, generat
     assert learnt.lowest <= values.min() < values.max() <= learnt.highest
     manifest = whole.manifest
     assert (manifest.masks, manifest.steps, manifest.batch_size, manifest.seed) == ("copy", 2, 4, 0)
-    assert manifest.weights_sha256 == hashlib.sha256(
-        (generator.fold(0) / "weights.safetensors").read_bytes()
-    ).hexdigest()
+    assert (
+        manifest.weights_sha256
+        == hashlib.sha256((generator.fold(0) / "weights.safetensors").read_bytes()).hexdigest()
+    )
     trained_on = {(one.patient, one.image) for one in manifest.trained_on}
     assert trained_on == {
         (hashed_patient(manifest.salt, k.patient), k.image) for k in learnt_from(generator, 0)
@@ -124,7 +125,12 @@ def test_a_set_grows_without_a_change_to_what_is_there(
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"seed": 1}, "seed"), ({"steps": 3}, "steps"), ({"masks": "blend"}, "masks"), ({"guidance": 2.0}, "gui")],
+    [
+        ({"seed": 1}, "seed"),
+        ({"steps": 3}, "steps"),
+        ({"masks": "blend"}, "masks"),
+        ({"guidance": 2.0}, "gui"),
+    ],
 )
 def test_another_order_is_refused_in_the_same_folder(
     whole: SyntheticSet, generator: RunFolder, changes: dict[str, Any], said: str
@@ -202,8 +208,10 @@ def test_what_was_never_seen_is_refused_before_anything_is_written(
 
 
 def test_what_is_asked_for_is_told_to_the_network_and_kept(generator: RunFolder, tmp_path: Path):
-    kinds = {scanner: made(generator, tmp_path / scanner, order(4, attributes={"scanner": scanner, "age": "35"}))
-             for scanner in ("new", "old")}  # fmt: skip
+    kinds = {
+        scanner: made(generator, tmp_path / scanner, order(4, attributes={"scanner": scanner, "age": "35"}))
+        for scanner in ("new", "old")
+    }
     table = (Path(generator.origin["data"]) / "facts.csv").read_text(encoding="utf-8")
     for scanner, found in kinds.items():
         of_kind = {line.split(",")[0] for line in table.splitlines() if scanner in line}
@@ -229,7 +237,9 @@ def test_masks_may_come_from_a_generator_of_masks(
     for each in found.samples().values():
         assert each.parents == ()
         assert 1 <= each.mask_facts["draws"] <= 20
-    assert any(read_pair(case, found.card)[1].array.any() for case in find_cases(found.card, found.path).cases)
+    assert any(
+        read_pair(case, found.card)[1].array.any() for case in find_cases(found.card, found.path).cases
+    )
     assert remake(tmp_path / "set", "synthetic_000001", workspace=workspace, run=run, device="cpu")
     with pytest.raises(ConfigError, match="makes masks; name it as `sampling.masks.run`"):
         made(shapes, tmp_path / "none")
