@@ -80,7 +80,9 @@ def recipe(**changes: object) -> Recipe:
 
 def generator_recipe(**changes: object) -> GeneratorRecipe:
     """Return the recipe of a tiny 2D generator; `training` replaces the defaults key by key."""
-    training = {"budget": "4 steps", "threads": 1, "validate_cases": 0, "precision": "fp32", "ema": 0.5}
+    training = {"budget": "4 steps", "threads": 1, "validate_cases": 0}
+    training |= {"precision": "fp32", "ema": 0.5, "learning_rate": 1e-2}
+    options = {"width": 24, "depth": 1, "head_width": 12, "token_width": 16}
     values = {
         "task": "synthesize",
         "name": "quick",
@@ -88,7 +90,7 @@ def generator_recipe(**changes: object) -> GeneratorRecipe:
         "folds": 2,
         "size_voxels": (16, 16),
         "batch_size": 4,
-        "network": {"name": "dit", "options": {"width": 24, "depth": 1, "head_width": 12, "token_width": 16}},
+        "network": {"name": "dit", "options": options},
         "sampling": {"steps": 2, "batch_size": 4, "masks": {"method": "copy"}},
     }
     training |= changes.pop("training", {})  # type: ignore[arg-type]

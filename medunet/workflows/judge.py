@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from medunet.config.run import RunFolder
 from medunet.data.content import image_part
-from medunet.data.preprocess import from_outputs
 from medunet.errors import ConfigError
-from medunet.geometry import with_spacing
-from medunet.io.volume import Grid, Volume
 from medunet.io.write import write_atomic
 from medunet.metrics.measures import dice
 from medunet.metrics.pair import pairs
 from medunet.metrics.quality.encoder import pooled_features
 from medunet.metrics.quality.report import ImageSet, quality
 from medunet.tasks.generate import Generator
-from medunet.tasks.segment import Segmenter
+from medunet.tasks.segment import Segmenter, predict_outputs
 from medunet.workflows.generator_report import write_generator_report
 from medunet.workflows.make_samples import entries_of
 from medunet.workflows.origin import versions
@@ -88,6 +86,12 @@ def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
             f"{segmenter.path}: finds other labels, or in other channels, than {run.path} makes. Name a "
             f"segmenter that was trained with the card {run.card.name}."
         )
+    seen = [r.plan.model_dump(include={"spacing_mm", "normalisation"}) for r in (segmenter, run)]
+    if seen[0] != seen[1]:
+        raise ConfigError(
+            f"{segmenter.path}: sees {seen[0]}, {run.path} makes {seen[1]}. Train a segmenter with the same "
+            "`planning`."
+        )
     held_out = {image_part(run.folds.content[case]) for case in run.folds.validation[fold]}
     for own in segmenter.trained:
         known = {image_part(segmenter.folds.content[case]) for case in segmenter.folds.training(own)}
@@ -120,14 +124,12 @@ def _padded(image: Images, segmenter: Segmenter) -> Images:
 
 
 def _dice(image: Images, mask: MaskArray, segmenter: Segmenter, generator: Generator) -> list[float]:
-    card, plan = generator.run.card, generator.run.plan
-    scale = next(iter(generator.learnt.scales.values()))
-    shape = (-1, *(1,) * plan.dims)
-    array = image * np.reshape(scale.std, shape) + np.reshape(scale.mean, shape)
-    affine = with_spacing(np.eye(plan.dims + 1), plan.spacing_mm)
-    volume = Volume(array.astype(np.float32), affine, Grid.of(mask.shape, affine), Path("held-out patch"))
-    truth, found = from_outputs(mask, card), segmenter.predict(volume)
-    return [dice.measure(pair) for pair in pairs(truth, found, tuple(card.labels), plan.spacing_mm)]
+    """Return the Dice of each label between a mask and what the segmenter finds in its normalised image."""
+    run, plan = segmenter.run, generator.run.plan
+    found = predict_outputs(
+        segmenter.networks, torch.from_numpy(image), run.plan, run.recipe, mask.shape, segmenter.device
+    )
+    return [dice.measure(pair) for pair in pairs(mask, found, range(1, plan.outputs), plan.spacing_mm)]
 
 
 def _tell(result: dict[str, Any], folder: Path) -> None:

@@ -23,11 +23,11 @@ from medunet.errors import ConfigError, DataError
 from medunet.gate.hull import outside
 from medunet.tasks.generate import BATCH, WEIGHTS, Generator
 from medunet.workflows.learnt_cases import learnt_from
-from medunet.workflows.make_samples import MASK_FLOW, Drawn, Maker
+from medunet.workflows.make_samples import MASK_FLOW, Maker
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import progress, say
 from medunet.workflows.records import mlflow_run_of
-from medunet.workflows.synthetic_set import SyntheticSet, create, hashed_patient
+from medunet.workflows.synthetic_set import MANIFEST, SyntheticSet, create, hashed_patient
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def sample(
     if wrong := outside(order.attributes, generator.learnt.attributes):
         raise ConfigError("--attribute: " + "; ".join(each.words for each in wrong))
     maker = Maker(generator, workspace, _manifest(generator, order, threads))
-    first = maker.drawn(0)  # before anything is written: what cannot be made leaves no folder
-    return _fill(maker, create(out, maker.manifest, run.card), order.count, first)
+    if not (out / MANIFEST).is_file():
+        maker.drawn(0)  # before anything is written: what cannot be made leaves no folder
+    return _fill(maker, create(out, maker.manifest, run.card), order.count)
 
 
 def remake(place: Path, case: str, *, workspace: Path, run: RunFolder, device: str | None = None) -> bool:
@@ -105,21 +106,18 @@ def _settle(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
-def _fill(maker: Maker, target: SyntheticSet, count: int, first: list[Drawn]) -> dict[str, Any]:
+def _fill(maker: Maker, target: SyntheticSet, count: int) -> dict[str, Any]:
     """Make what is missing, batch by batch; masks of the next batch are drawn meanwhile."""
     there = {made.number for made in target.samples().values()}
     missing = [number for number in range(count) if number not in there]
     batches = sorted({number // maker.manifest.batch_size for number in missing})
 
-    def drawn(batch: int) -> list[Drawn]:
-        return first if batch == 0 else maker.drawn(batch)
-
     with progress("Sampling", count) as bar, ThreadPoolExecutor(1) as pool:
         bar.advance(count - len(missing))
-        ahead = [pool.submit(drawn, batch) for batch in batches[:1]]
+        ahead = [pool.submit(maker.drawn, batch) for batch in batches[:1]]
         for place in range(len(batches)):
             now = ahead.pop().result()
-            ahead = [pool.submit(drawn, batch) for batch in batches[place + 1 : place + 2]]
+            ahead = [pool.submit(maker.drawn, batch) for batch in batches[place + 1 : place + 2]]
             for one, image in zip(now, maker.images(now), strict=True):
                 if one.number < count and one.number not in there:
                     target.add(

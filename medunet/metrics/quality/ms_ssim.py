@@ -60,7 +60,8 @@ def diversity(real: Images, synthetic: Images, *, seed: int = 0) -> Diversity:
     squares = [pairwise_ms_ssim(stack) for stack in stacks]
     means = [_mean_of_pairs(square, np.ones((1, len(square))))[0] for square in squares]
     drawn = [_mean_of_pairs(square, _draws(len(square), random)) for square in squares]
-    low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
+    both = min(map(len, drawn))  # of a few images, draws without a pair have gone
+    low, high = np.percentile(drawn[1][:both] - drawn[0][:both], [2.5, 97.5])
     return Diversity(float(means[0]), float(means[1]), float(means[1] - means[0]), (float(low), float(high)))
 
 
