@@ -79,7 +79,7 @@ def recipe(**changes: object) -> Recipe:
 
 
 def generator_recipe(**changes: object) -> GeneratorRecipe:
-    """Return the recipe of a tiny 2D generator with the quickest network; `training` is added key by key."""
+    """Return the recipe of a tiny 2D generator; `training` replaces the defaults key by key."""
     training = {"budget": "4 steps", "threads": 1, "validate_cases": 0}
     training |= {"precision": "fp32", "ema": 0.5, "learning_rate": 1e-2}
     options = {"width": 24, "depth": 1, "head_width": 12, "token_width": 16}

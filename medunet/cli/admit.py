@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from medunet.cli.options import Device, Json, Workspace, finish, open_run
+from medunet.errors import ConfigError
 
-Set = Annotated[Path, typer.Argument(metavar="SET", help="The synthetic set that `medunet sample` made.")]
+Set = Annotated[
+    Path | None, typer.Argument(metavar="SET", help="The synthetic set that `medunet sample` made.")
+]
 Segmenter = Annotated[
     Path | None,
     typer.Option(help="A segmentation run that has not learnt from the generator's held-out cases."),
@@ -23,12 +27,13 @@ Limits = Annotated[
 
 
 def admit(
-    place: Set,
+    place: Set = None,
     segmenter: Segmenter = None,
     self_test: Annotated[
         bool,
         typer.Option(
-            "--self-test", help="Plant copies of training cases instead, and count what is refused."
+            "--self-test",
+            help="Count which planted copies are refused; SET may be a run, default: newest set.",
         ),
     ] = False,
     settings: Limits = None,
@@ -42,14 +47,19 @@ def admit(
     from medunet.config.load import with_settings
 
     chosen = parse(GateSettings, with_settings({}, settings or []), where="--set")
-    found = place if place.exists() else workspace / place
+    found = workspace / place if place and not place.exists() else place
     if self_test:
-        from medunet.workflows.admit_self_test import test_of_set
+        from medunet.workflows.admit_self_test import test_gate
 
-        finish(test_of_set(found, workspace=workspace, settings=chosen), json_file, show=True)
+        finish(test_gate(found, workspace=workspace, settings=chosen), json_file, show=True)
         return
+    if found is None:
+        raise ConfigError("SET is missing: name the folder that `medunet sample` made.")
     from medunet.workflows import admit as work
 
     judge = open_run(segmenter, workspace) if segmenter else None
     result = work.admit(found, workspace=workspace, segmenter=judge, settings=chosen, device=device)
+    from medunet.workflows.set_tracking import track_set
+
+    track_set("admit", result, workspace, os.environ.get("MLFLOW_TRACKING_URI"))
     finish(result, json_file, failed=bool(result["failed"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,9 @@ def sample(  # noqa: PLR0913  one parameter an option
         str | None,
         typer.Option(metavar="CASE", help="Make a case of the set in --out again and compare the bytes."),
     ] = None,
+    dicom: Annotated[
+        Path | None, typer.Option(help="Write all cases as DICOM too: an image series and a SEG each.")
+    ] = None,
     device: Device = None,
     workspace: Workspace = Path(),
     json_file: Json = None,
@@ -64,6 +68,14 @@ def sample(  # noqa: PLR0913  one parameter an option
         guidance=guidance,
     )
     result = work.sample(chosen, place, order, workspace=workspace, fold=fold, device=device)
+    from medunet.workflows.set_tracking import track_set
+
+    track_set("sample", result, workspace, os.environ.get("MLFLOW_TRACKING_URI"))
+    if dicom is not None:
+        from medunet.workflows.synthetic_dicom import export_dicom
+        from medunet.workflows.synthetic_set import SyntheticSet
+
+        result["dicom"] = len(export_dicom(SyntheticSet.open(place), dicom))
     finish(result, json_file)
 
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STEPS = 8  # of Gauss-Newton; more change the third digit
+STEPS = 6  # of Gauss-Newton; more change the third digit
+COARSE_STEPS = 4  # before them on smoothed images, whose slopes point further
+SMOOTH = 5  # voxels of the mean that smooths
 DAMPING = 1e-2  # of the normal equations, relative to their diagonal
 LARGEST_STEP = 1.5  # voxels at the border of the template
 SEEN = 0.5  # of the template must lie on what is known of the region
@@ -39,36 +41,55 @@ def align(templates: Tensor, regions: Tensor, known: Tensor, others: Tensor, zoo
     offset = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in size], indexing="ij"), -1)
     offset = offset.reshape(-1, d) - half
     centre = torch.tensor([(n - 1) / 2 for n in regions.shape[1:]])
-    terms = torch.cat([offset / half.clamp(min=0.5), torch.ones(len(offset), 1)], 1)  # (n, d + 1)
-    gradient = torch.stack(torch.gradient(regions, dim=tuple(range(1, d + 1))), 1)
-    channels = torch.cat([regions[:, None], known[:, None], gradient], 1)
-    wanted = templates.flatten(1)
     start = offset / zoom[:, None, None] + centre
-
-    def places(found: Tensor) -> Tensor:
-        return start + torch.einsum("nk,bik->bni", terms, found.reshape(-1, d, d + 1))
-
-    found = torch.zeros(len(templates), d * (d + 1))
-    best, best_found = torch.full((len(templates),), -1.0), found.clone()
-    for step in range(STEPS + 1):
-        seen = _sample(channels, places(found))
-        weight = seen[:, 1] / (seen[:, 1].sum(1, keepdim=True) + TINY)
-        aim, _ = _unit(wanted, weight)
-        here, spread = _unit(seen[:, 0], weight)
-        now = (aim * here * weight).sum(1).where(seen[:, 1].mean(1) > SEEN, torch.tensor(-1.0))
-        better = now > best
-        best, best_found[better] = torch.maximum(now, best), found[better]
-        if step < STEPS:
-            slope = (seen[:, 2:, None] * terms.T).flatten(1, 2) / spread[:, None]  # (B, d (d + 1), n)
-            found = found + _gauss_newton(slope, aim, here, weight)
-    seen = _sample(torch.cat([known[:, None], others], 1), places(best_found))
+    terms = torch.cat([offset / half.clamp(min=0.5), torch.ones(len(offset), 1)], 1)  # (n, d + 1)
+    blurred = _smoothed((regions * known)[:, None]) / _smoothed(known[:, None]).clamp(min=TINY)
+    coarse = _Pair(_smoothed(templates[:, None])[:, 0], blurred[:, 0], known, start, terms)
+    fine = _Pair(templates, regions, known, start, terms)
+    nothing = torch.zeros(len(templates), d * (d + 1))
+    moved = coarse.climb(nothing, COARSE_STEPS)[1]
+    astray = fine.climb(nothing, 0)[0] > fine.climb(moved, 0)[0]
+    best, found = fine.climb(nothing.where(astray[:, None], moved), STEPS)
+    seen = _sample(torch.cat([known[:, None], others], 1), fine.places(found))
     return Aligned(best, seen[:, 0], seen[:, 1:])
 
 
-def correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted correlation (B,) of a and b (B, n)."""
-    weight = weight / (weight.sum(1, keepdim=True) + TINY)
-    return (_unit(a, weight)[0] * _unit(b, weight)[0] * weight).sum(1)
+class _Pair:
+    """Templates over regions, and how their correlation changes with the affine map."""
+
+    def __init__(
+        self, templates: Tensor, regions: Tensor, known: Tensor, start: Tensor, terms: Tensor
+    ) -> None:
+        self.wanted, self.start, self.terms = templates.flatten(1), start, terms
+        gradient = torch.stack(torch.gradient(regions, dim=tuple(range(1, regions.ndim))), 1)
+        self.channels = torch.cat([regions[:, None], known[:, None], gradient], 1)
+
+    def places(self, found: Tensor) -> Tensor:
+        """Return where in the region each voxel of the template lies: (B, n, d)."""
+        d = self.start.shape[-1]
+        return self.start + torch.einsum("nk,bik->bni", self.terms, found.reshape(-1, d, d + 1))
+
+    def climb(self, found: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Return the best correlation (B,) on the way, and its parameters (B, d (d + 1))."""
+        best, best_found = torch.full((len(found),), -1.0), found.clone()
+        for step in range(steps + 1):
+            seen = _sample(self.channels, self.places(found))
+            weight = seen[:, 1] / (seen[:, 1].sum(1, keepdim=True) + TINY)
+            aim, _ = _unit(self.wanted, weight)
+            here, spread = _unit(seen[:, 0], weight)
+            now = (aim * here * weight).sum(1).where(seen[:, 1].mean(1) > SEEN, torch.tensor(-1.0))
+            better = now > best
+            best, best_found[better] = torch.maximum(now, best), found[better]
+            if step < steps:
+                slope = (seen[:, 2:, None] * self.terms.T).flatten(1, 2) / spread[:, None]
+                found = found + _gauss_newton(slope, aim, here, weight)
+        return best, best_found
+
+
+def _smoothed(images: Tensor) -> Tensor:
+    """Return images (B, C, *S) with the mean around each voxel."""
+    pool = functional.avg_pool2d if images.ndim == 4 else functional.avg_pool3d
+    return pool(images, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)
 
 
 def _gauss_newton(slope: Tensor, aim: Tensor, here: Tensor, weight: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medunet.gate.views import Array, Turn, View, averaged, middle_of, turns
+from medunet.gate.views import Array, Turn, View, averaged, turns
 
 COARSER = 2  # compared voxels in one of the index
 INNER = 0.75  # of a picture's edges are looked for: a copy may lack its rim, or be enlarged
@@ -78,22 +78,39 @@ class Index:
         first = np.cumsum([0, *map(len, corner[:-1])])
         return cls(tuple(window), components, np.concatenate(described), np.concatenate(corner), first)
 
-    def places(self, view: View, most: int, without: Sequence[int] = ()) -> list[Place]:
-        """Return the best place in each of the `most` likeliest cases, the likeliest first."""
+    def places(self, views: Sequence[View], most: int, without: Sequence[Sequence[int]]) -> list[list[Place]]:
+        """Return for each picture the best place in each of its `most` likeliest cases, the likeliest first.
+
+        without: cases that do not count, per picture.
+        """
         ways = [(turn, zoom) for zoom in ZOOMS for turn in turns(self.window)]
-        shrunk = {zoom: middle_of(view.shrunk(zoom).image, inner(self.window)) for zoom in ZOOMS}
-        coarse = np.stack([_coarse(turn.of(shrunk[zoom])).ravel() for turn, zoom in ways])
-        like = self.described @ _described(coarse, self.components).T  # (windows, ways)
-        best = like.max(1)
-        of_case = np.maximum.reduceat(best, self.first)
-        of_case[list(without)] = -np.inf
-        ends = [*self.first[1:], len(best)]
+        coarse = []
+        for view in views:
+            shrunk = {zoom: view.shrunk(zoom).middle(inner(self.window)).image for zoom in ZOOMS}
+            coarse += [_coarse(turn.of(shrunk[zoom])).ravel() for turn, zoom in ways]
+        wanted = _described(np.stack(coarse), self.components).T
+        ends = [*self.first[1:], len(self.described)]
+        like = np.empty((len(ends), wanted.shape[1]), np.float32)
+        window = np.empty(like.shape, np.intp)
+        for case, (start, end) in enumerate(zip(self.first, ends, strict=True)):
+            found = self.described[start:end] @ wanted  # (windows, pictures and ways)
+            window[case] = found.argmax(0)
+            like[case] = found[window[case], np.arange(found.shape[1])]
+            window[case] += start
+        by_picture = like.reshape(len(ends), len(views), len(ways))
+        window = window.reshape(by_picture.shape)
         out = []
-        for case in np.argsort(-of_case)[: min(most, len(of_case) - len(set(without)))]:
-            number = self.first[case] + int(best[self.first[case] : ends[case]].argmax())
-            turn, zoom = ways[int(like[number].argmax())]
-            corner = tuple(int(n) for n in self.corner[number])
-            out.append(Place(int(case), turn, zoom, corner, float(of_case[case])))
+        for number, others in enumerate(without):
+            way, best = by_picture[:, number].argmax(1), by_picture[:, number].max(1)
+            best[list(others)] = -np.inf
+            order = np.argsort(-best)[: min(most, len(best) - len(set(others)))]
+            corners = self.corner[window[order, number, way[order]]]
+            out.append(
+                [
+                    Place(int(case), *ways[int(way[case])], tuple(int(n) for n in corner), float(best[case]))
+                    for case, corner in zip(order, corners, strict=True)
+                ]
+            )
         return out
 
 

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from medunet.gate.align import align, correlation
+from medunet.gate.align import align
 from medunet.gate.index import Index, Place, inner, margin
-from medunet.gate.views import View, middle_of
+from medunet.gate.views import Array, View, local_contrast, unexplained
 
 LIKELIEST = {2: 150, 3: 80}  # cases that are compared at all shifts
 LAID_OVER = {2: 10, 3: 4}  # of them that are laid over the picture
 SLACK = 4  # compared voxels around a window: the index is exact to COARSER, half of it on average
-BATCH = 48  # pictures that are aligned at once
+GREY, IMAGE, TEXTURE, FOREGROUND, KNOWN = range(5)  # channels of a padded case
+BATCH = 32  # pictures that are aligned at once
 
 
 @dataclass(frozen=True)
@@ -62,38 +63,42 @@ class Memory:
         return out
 
     def _near(self, pictures: Sequence[View], without: Sequence[Sequence[int]]) -> list[Near]:
-        rows: list[tuple[int, Place]] = []
-        for number, (picture, cases) in enumerate(zip(pictures, without, strict=True)):
-            rows += [(number, place) for place in self._likeliest(picture, cases)]
-        templates = torch.stack([_stack(pictures[number].turned(place.turn)) for number, place in rows])
+        listed = self.index.places(pictures, LIKELIEST[len(self.window)], without)
+        rows = [
+            (number, place)
+            for number, (picture, places) in enumerate(zip(pictures, listed, strict=True))
+            for place in self._likeliest(picture, places)
+        ]
+        turned = [pictures[number].turned(place.turn) for number, place in rows]
         regions = torch.stack([self._region(place, whole=True) for _, place in rows])
         zoom = torch.tensor([place.zoom for _, place in rows])
-        laid = align(templates[:, 0], regions[:, 0], regions[:, 3], regions[:, 1:3], zoom)
-        texture = correlation(templates[:, 1].flatten(1), laid.others[:, 0], laid.known)
-        dice = _dice(templates[:, 2].flatten(1), laid.others[:, 1], laid.known)
+        templates = torch.from_numpy(np.stack([view.image for view in turned]))
+        others = regions[:, [GREY, FOREGROUND]]
+        laid = align(templates, regions[:, IMAGE], regions[:, KNOWN], others, zoom)
         best: dict[int, Near] = {}
-        for row, (number, place) in enumerate(rows):
-            numbers = (float(laid.correlation[row]), float(texture[row]), float(dice[row]))
-            found = Near(place.case, *numbers, place.similarity)
+        for row, ((number, place), view) in enumerate(zip(rows, turned, strict=True)):
+            grey, foreground = laid.others[row].reshape(2, *view.image.shape).numpy()
+            found = compared(view, grey, foreground, laid.known[row].numpy(), place)
             if number not in best or found.likeness > best[number].likeness:
                 best[number] = found
         return [best[number] for number in range(len(pictures))]
 
-    def _likeliest(self, picture: View, without: Sequence[int]) -> list[Place]:
+    def _likeliest(self, picture: View, places: Sequence[Place]) -> list[Place]:
         """Return the places that are best when shifted a little, with corners moved there."""
-        places = self.index.places(picture, LIKELIEST[len(self.window)], without)
-        shrunk = {place.zoom: _inner(picture.shrunk(place.zoom), self.inner) for place in places}
-        templates = torch.stack([_stack(shrunk[place.zoom].turned(place.turn))[:2] for place in places])
-        regions = torch.stack([self._region(place)[:2] for place in places])
+        ways = {(place.turn, place.zoom) for place in places}
+        shrunk = {zoom: picture.shrunk(zoom).middle(self.inner) for _, zoom in ways}
+        views = {(turn, zoom): shrunk[zoom].turned(turn) for turn, zoom in ways}
+        of_way = {way: torch.from_numpy(np.stack([v.image, v.texture])) for way, v in views.items()}
+        templates = torch.stack([of_way[place.turn, place.zoom] for place in places])
+        regions = torch.stack([self._region(place)[[IMAGE, TEXTURE]] for place in places])
         like = shifted_correlation(templates.flatten(0, 1), regions.flatten(0, 1))
         like = like.unflatten(0, (len(places), 2)).sum(1)
         best, where = like.flatten(1).max(1)
         shifts = np.stack(np.unravel_index(where.numpy(), like.shape[1:]), 1) - SLACK
         out = []
         for row in best.argsort(descending=True)[: LAID_OVER[len(self.window)]].tolist():
-            place = places[row]
-            corner = tuple(int(n) for n in np.add(place.corner, shifts[row]))
-            out.append(replace(place, corner=corner))
+            corner = tuple(int(n) for n in np.add(places[row].corner, shifts[row]))
+            out.append(replace(places[row], corner=corner))
         return out
 
     def _region(self, place: Place, *, whole: bool = False) -> Tensor:
@@ -108,9 +113,36 @@ class Memory:
 
     def _padded(self, view: View) -> Tensor:
         around = [(n, n) for n in self.margin]
-        images = [np.pad(a, around, mode="reflect") for a in (view.image, view.texture, view.foreground)]
+        arrays = (view.grey, view.image, view.texture, view.foreground)
+        images = [np.pad(array, around, mode="reflect") for array in arrays]
         known = np.pad(np.ones_like(view.image), around)
         return torch.from_numpy(np.stack([*images, known]).astype(np.float32))
+
+
+def compared(view: View, grey: Array, foreground: Array, known: Array, place: Place) -> Near:
+    """Return how alike a picture is to what lies under it of a training image, both treated alike.
+
+    Contrast is made local in the same window, and the same shells, those of the picture's mask, are taken
+    away from both: what is left is a partial correlation given the mask.
+    """
+    contrast = local_contrast(grey)
+    texture = unexplained(contrast, view.shell.astype(np.intp))
+    drawn = foreground > 0.5
+    both = float((view.foreground + drawn).sum())
+    return Near(
+        place.case,
+        _correlation(view.image, contrast, known),
+        _correlation(view.texture, texture, known),
+        2 * float((view.foreground * drawn).sum()) / both if both else 0.0,
+        place.similarity,
+    )
+
+
+def _correlation(a: Array, b: Array, weight: Array) -> float:
+    a, b, weight = a.ravel(), b.ravel(), weight.ravel() / max(float(weight.sum()), 1e-6)
+    a, b = a - (a * weight).sum(), b - (b * weight).sum()
+    norm = np.sqrt((a * a * weight).sum() * (b * b * weight).sum())
+    return float((a * b * weight).sum() / (norm + 1e-6))
 
 
 def shifted_correlation(templates: Tensor, regions: Tensor) -> Tensor:
@@ -135,17 +167,3 @@ def _window_sums(regions: Tensor, size: Sequence[int]) -> Tensor:
         summed = functional.pad(out.movedim(axis, -1).cumsum(-1), (1, 0))
         out = (summed[..., n:] - summed[..., :-n]).movedim(-1, axis)
     return out.float()
-
-
-def _inner(view: View, shape: Sequence[int]) -> View:
-    return View(*(middle_of(array, shape) for array in (view.image, view.texture, view.foreground)))
-
-
-def _stack(view: View) -> Tensor:
-    return torch.from_numpy(np.stack([view.image, view.texture, view.foreground]))
-
-
-def _dice(a: Tensor, b: Tensor, known: Tensor) -> Tensor:
-    a, b = a * known, (b > 0.5).float() * known
-    both = a.sum(1) + b.sum(1)
-    return (2 * (a * b).sum(1) / both.clamp(min=1e-6)).where(both > 0, torch.tensor(0.0))

@@ -16,6 +16,7 @@ Random = np.random.Generator
 
 KINDS = ("same", "flip", "shift", "gamma", "noise", "blur", "rotate", "scale", "crop", "elastic", "mixed")
 MIXED = ("flip", "shift", "gamma", "noise", "blur", "rotate", "scale", "elastic")
+AT_ONCE = 3  # of them
 DEGREES = 8.0
 SCALE = 0.08  # either way, of the logarithm
 CROP = (0.78, 0.92)  # of the window's edges; what is cut out is enlarged to the window
@@ -30,7 +31,7 @@ BLUR = (0.3, 1.0)  # sigma in voxels
 
 def plant(piece: Piece, window: Sequence[int], kind: str, random: Random) -> Piece:
     """Return a window of a case, changed in one of KINDS; its mask moves with it."""
-    kinds = MIXED if kind == "mixed" else (kind,)
+    kinds = tuple(random.choice(MIXED, AT_ONCE, replace=False)) if kind == "mixed" else (kind,)
     places = _places(piece.mask.shape, window, kinds, random)
     smooth = bool({"rotate", "scale", "crop", "elastic"} & set(kinds))
     image = np.stack([_at(channel, places, 1 if smooth else 0) for channel in piece.image])

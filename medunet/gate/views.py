@@ -7,7 +7,7 @@ after each label's profile from its border inwards is taken away can tell one pa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,23 +43,35 @@ class Turn:
 class View:
     """A case as it is compared; arrays (X, Y[, Z]) of one shape."""
 
-    image: Array  # local contrast
-    texture: Array  # of it, what the mask does not explain
+    grey: Array
+    image: Array  # local contrast of it
+    texture: Array  # of the local contrast, what the mask does not explain
     foreground: Array  # 1 inside any label
+    shell: Array  # number of the shell of each voxel
 
     def turned(self, turn: Turn) -> View:
         """Return the view turned."""
-        return View(turn.of(self.image), turn.of(self.texture), turn.of(self.foreground))
+        return self._each(turn.of)
 
     def shrunk(self, zoom: float) -> View:
         """Return the view made smaller by `zoom`."""
         if zoom == 1:
             return self
-        image, texture, foreground = (
-            np.asarray(ndimage.zoom(array, 1 / zoom, order=1, grid_mode=True, mode="nearest"), np.float32)
-            for array in (self.image, self.texture, self.foreground)
+        return self._each(
+            lambda array: np.asarray(
+                ndimage.zoom(array, 1 / zoom, order=1, grid_mode=True, mode="nearest"), np.float32
+            )
         )
-        return View(image, texture, foreground)
+
+    def middle(self, shape: Sequence[int]) -> View:
+        """Return the middle part of a view that is at least as large."""
+        first = [(size - wanted) // 2 for size, wanted in zip(self.image.shape, shape, strict=True)]
+        box = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
+        return self._each(lambda array: array[box])
+
+    def _each(self, function: Callable[[Array], Array]) -> View:
+        arrays = (self.grey, self.image, self.texture, self.foreground, self.shell)
+        return View(*(function(array) for array in arrays))
 
 
 def turns(shape: Sequence[int]) -> tuple[Turn, ...]:
@@ -94,7 +106,9 @@ def view_of(image: Array, mask: Labels, window: Sequence[int]) -> View:
     inner = tuple(slice(k // 2, n // k * k, k) for n, k in zip(labels.shape, by, strict=True))
     contrast = local_contrast(grey)
     labels = labels[inner]
-    return View(contrast, unexplained(contrast, labels), (labels > 0).astype(np.float32))
+    shell = shells(labels)
+    texture = unexplained(contrast, shell)
+    return View(grey, contrast, texture, (labels > 0).astype(np.float32), shell.astype(np.float32))
 
 
 def filled(
@@ -105,12 +119,6 @@ def filled(
     if not any(lacking):
         return np.asarray(array)
     return np.pad(array, [(n // 2, n - n // 2) for n in lacking], mode=mode)  # type: ignore[call-overload]
-
-
-def middle_of(array: Array, shape: Sequence[int]) -> Array:
-    """Return the middle part of an array that is at least as large."""
-    first = [(size - wanted) // 2 for size, wanted in zip(array.shape, shape, strict=True)]
-    return array[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
 
 
 def averaged(array: Array, by: Sequence[int]) -> Array:
@@ -136,12 +144,12 @@ def noise(image: Array) -> float:
     return MAD * float(np.median(np.abs(image))) if image.size else 0.0
 
 
-def unexplained(contrast: Array, mask: Labels) -> Array:
+def unexplained(contrast: Array, shell: NDArray[np.intp]) -> Array:
     """Return the image less the mean of each shell: one label at one distance from its border."""
-    shell = shells(mask).ravel()
-    count = np.bincount(shell)
-    mean = np.bincount(shell, contrast.ravel()) / np.maximum(count, 1)
-    return np.asarray(contrast - mean[shell].reshape(contrast.shape), np.float32)
+    flat = shell.ravel()
+    count = np.bincount(flat)
+    mean = np.bincount(flat, contrast.ravel()) / np.maximum(count, 1)
+    return np.asarray(contrast - mean[flat].reshape(contrast.shape), np.float32)
 
 
 def shells(mask: Labels) -> NDArray[np.intp]:

@@ -56,10 +56,10 @@ def make(
         except Refused as refusal:
             reasons[str(refusal)] = None
             continue
-        if module.UNCHANGED:
+        if module.JUDGED_BY is None:
             return new
         mask = repaired(new.mask, family.rules)
-        faults = problems(mask, family.rules, spacing)
+        faults = problems(mask, family.rules, spacing, module.JUDGED_BY)
         if not faults:
             return replace(new, mask=mask, facts=new.facts | {"tries": tried})
         reasons |= dict.fromkeys(faults)

@@ -43,6 +43,9 @@ WORDS = {
 }
 
 
+EVERY_FACT = tuple(WORDS)
+
+
 @dataclass(frozen=True)
 class LabelRules:
     """What holds for one label in training: whether it is always there, and the range of every fact."""
@@ -135,15 +138,22 @@ def give_away(mask: Mask, voxels: NDArray[np.int_]) -> None:
     part[piece] = np.bincount(part[ring], minlength=1).argmax()
 
 
-def problems(mask: Mask, rules: Rules, spacing_mm: Sequence[float]) -> list[str]:
-    """Return in words, with numbers, what no training mask is like; empty: plausible."""
+def problems(
+    mask: Mask, rules: Rules, spacing_mm: Sequence[float], judged_by: Sequence[str] = EVERY_FACT
+) -> list[str]:
+    """Return in words, with numbers, what no training mask is like; empty: plausible.
+
+    Which labels there are and which touch is always judged, of their facts those that are named.
+    """
     facts = facts_of(mask, spacing_mm)
     faults = [f"label {n}: missing, every training mask has it" for n in _missing(facts, rules)]
     for number, found in facts.items():
         if number not in rules.labels:
             faults.append(f"label {number}: there, no training mask has it")
             continue
-        faults += [f"label {number}: {text}" for text in _outside(found, rules.labels[number].ranges)]
+        faults += [
+            f"label {number}: {text}" for text in _outside(found, rules.labels[number].ranges, judged_by)
+        ]
     pairs = touching(mask)
     faults += [
         f"labels {a} and {b} touch, in no training mask they do" for a, b in sorted(pairs - rules.touch)
@@ -156,9 +166,9 @@ def _missing(facts: dict[int, Facts], rules: Rules) -> list[int]:
     return [number for number, rule in rules.labels.items() if rule.always and number not in facts]
 
 
-def _outside(found: Facts, ranges: dict[str, Range]) -> list[str]:
+def _outside(found: Facts, ranges: dict[str, Range], judged_by: Sequence[str]) -> list[str]:
     texts = []
-    for name, value in found.items():
+    for name, value in ((name, found[name]) for name in judged_by if name in found):
         low, high = ranges.get(name, (value, value))
         if value < low - ROUNDING * (1 + abs(low)) or value > high + ROUNDING * (1 + abs(high)):
             texts.append(f"{WORDS[name].format(value)}, expected {low:.4g} to {high:.4g}")

@@ -15,14 +15,14 @@ from typing import Any
 
 from medunet.config.gate import GateSettings
 from medunet.config.run import RunFolder
-from medunet.config.samples import Admission, Check, Sample
+from medunet.config.samples import Admission, Check
 from medunet.data.cases import Case, find_cases
 from medunet.data.fingerprint import read_pair
 from medunet.errors import DataError, MedunetError
 from medunet.gate.agreement import Agreement, judge
 from medunet.gate.duplicates import duplicates
 from medunet.gate.examine import Examiner
-from medunet.gate.pieces import Piece, preprocessed
+from medunet.gate.pieces import Piece, middle, preprocessed
 from medunet.gate.record import (
     GATE,
     admission_key,
@@ -37,6 +37,7 @@ from medunet.gate.views import View, view_of
 from medunet.io.volume import Volume
 from medunet.io.write import write_mask
 from medunet.workflows.admit_agreement import Judge
+from medunet.workflows.admit_files import bring_back, not_as_made, quarantine
 from medunet.workflows.admit_ground import Ground, check_fold_safe, generator_of
 from medunet.workflows.admit_measured import Agreed, Measured, Notebook
 from medunet.workflows.admit_report import Outcome, told, write_admission
@@ -45,7 +46,6 @@ from medunet.workflows.synthetic_set import SyntheticSet
 
 VERSION = 1  # raise it when a check changes: samples are measured again
 BATCH = 32  # samples that are measured and remembered together
-MOVED = ("images", "masks")
 COPY = "copy"  # the method of masks that are those of training cases
 
 
@@ -113,7 +113,7 @@ class Admitting:
         samples = {name: one for name, one in self.target.samples().items() if name not in gone}
         out = {}
         for name, sample in samples.items():
-            if problem := _not_as_made(found.get(name), sample):
+            if problem := not_as_made(found.get(name), sample):
                 self.failed.append({"case": name, "reason": problem})
             else:
                 out[name] = found[name]
@@ -209,7 +209,9 @@ class Admitting:
         for name in names:
             try:
                 image, mask = read_pair(cases[name], self.target.card)
-                piece = preprocessed(name, image, mask, self.target.card, self.ground.run.plan)
+                plan = self.ground.run.plan
+                piece = preprocessed(name, image, mask, self.target.card, plan)
+                piece = middle(piece, plan.patch_voxels, plan)
             except MedunetError as error:
                 self.failed.append({"case": name, "reason": str(error)})
                 say(f"failed: {name}: {error}")
@@ -268,40 +270,6 @@ class Admitting:
             return (Agreed.of(found) if found else None), None
         write_mask(place, found.weights, mask)
         return Agreed.of(found), file_sha256(place)
-
-
-def bring_back(target: SyntheticSet) -> None:
-    """Move rejects back, but for those that were revoked: settings may have changed."""
-    for kind in MOVED:
-        for file in _files(target.path / "quarantine" / kind):
-            if file.name.partition(".")[0] not in target.revoked():
-                file.replace(target.path / kind / file.name)
-
-
-def quarantine(target: SyntheticSet, cases: Sequence[str]) -> None:
-    """Move the files of rejects away; a training never looks there."""
-    wanted = set(cases)
-    for kind in MOVED:
-        (target.path / "quarantine" / kind).mkdir(parents=True, exist_ok=True)
-        for file in _files(target.path / kind):
-            if file.name.partition(".")[0] in wanted:
-                file.replace(target.path / "quarantine" / kind / file.name)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _not_as_made(case: Case | None, sample: Sample) -> str:
-    if case is None or case.mask is None:
-        return "image or mask is not there. Make it again with `medunet sample`."
-    for name, path, expected in (
-        ("image", case.images[0], sample.image_sha256),
-        ("mask", case.mask, sample.mask_sha256),
-    ):
-        if file_sha256(path) != expected:
-            return f"its {name} {path} is not the one that was made. Put it back, or make it again."
-    return ""
 
 
 def _named(check: Check, names: Sequence[str]) -> Check:

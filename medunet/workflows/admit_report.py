@@ -135,8 +135,8 @@ def write_admission(folder: Path, result: Mapping[str, Any], outcome: Outcome) -
     ]
     content = {
         "result": result,
-        "title": outcome.target.card.title,
         "dims": outcome.target.card.dims,
+        "card": outcome.target.card,
         "rejects": rejects,
         "more": max(0, len(outcome.rejected) - SHOWN),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

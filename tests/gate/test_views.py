@@ -46,7 +46,7 @@ def test_texture_holds_what_the_mask_does_not_explain() -> None:
 
 def test_every_shell_has_mean_zero_in_what_is_left() -> None:
     image, mask = two_balls(1, (30, 32))
-    left, shell = unexplained(image, mask), shells(mask)
+    left, shell = unexplained(image, shells(mask)), shells(mask)
     means = [left[shell == number].mean() for number in np.unique(shell)]
     assert np.abs(means).max() < 1e-4
     assert len(means) > 6

@@ -11,7 +11,8 @@ import pytest
 from medunet import shapes
 from medunet.errors import ConfigError, DataError
 from medunet.shapes.family import cut, family_of
-from medunet.shapes.repair import problems
+from medunet.shapes.methods import deform
+from medunet.shapes.repair import EVERY_FACT, problems
 from tests.shapes.families import family, frame
 
 FOR = {"blend": ("organ2", "organ3"), "scatter": ("cells",), "transplant": ("lesions",)}
@@ -36,7 +37,8 @@ def test_a_new_mask_is_in_its_frame_plausible_and_known_by_its_parents(name: str
         assert new.mask.shape == frame(kind)
         assert new.mask.dtype == np.uint8
         assert always <= set(np.unique(new.mask).tolist()) <= set(rules.labels) | {0}
-        assert problems(new.mask, rules, (1.0,) * new.mask.ndim) == []
+        judged_by = ("volume_ml",) if name == "gray_scott" else EVERY_FACT
+        assert problems(new.mask, rules, (1.0,) * new.mask.ndim, judged_by) == []
         assert set(new.parents) <= {source.identity for source in family(kind)}
         assert json.loads(json.dumps(new.facts)) == new.facts
 
@@ -112,3 +114,14 @@ def test_what_cannot_be_made_ends_and_says_why() -> None:
         shapes.make("copy", {}, nothing, (16, 16), (1.0, 1.0), np.random.default_rng(0))
     with pytest.raises(DataError, match=r"organ3-0 has shape .* same number of axes"):
         shapes.make("copy", {}, family("organ3"), (16, 16), (1.0, 1.0), np.random.default_rng(0))
+
+
+def test_every_try_is_repaired_before_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = family("organ2")[0].mask[:48, :56]
+    flawed = whole.copy()
+    flawed[1, 1] = 1
+    flawed[tuple(np.argwhere(whole == 2).mean(0).astype(int))] = 0
+    monkeypatch.setattr(deform, "draw", lambda *_: shapes.NewMask(flawed, (), {}))
+    new = made("deform", "organ2", 0)
+    assert np.array_equal(new.mask, whole)
+    assert new.facts == {"tries": 1}

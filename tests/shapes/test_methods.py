@@ -139,6 +139,11 @@ def test_where_nothing_fits_the_search_ends() -> None:
         made("transplant", "lesions", 0, label=7)
 
 
+def test_a_part_of_an_organ_is_no_lesion() -> None:
+    with pytest.raises(DataError, match=r"label 2 is one piece in every training mask.*use `blend`"):
+        made("transplant", "organ3", 0)
+
+
 def test_what_surrounds_lesions_is_learnt() -> None:
     """In an organ that lies in a second one (label 3), lesions go where they were seen: into label 1."""
     nested = []
@@ -185,6 +190,16 @@ def test_growth_reaches_the_share_that_was_drawn(kind: str) -> None:
         new = made("gray_scott", kind, seed)
         assert new.parents == ()
         assert (new.mask > 0).mean() == pytest.approx(new.facts["share"], rel=0.42)
+
+
+def test_growth_that_misses_its_share_is_refused() -> None:
+    growth = np.zeros((10, 10), np.float32)
+    growth[0] = 1.0
+    region, border = gray_scott._cut_at(growth, 0.1, (0.08, 0.2))
+    assert region.mean() == 0.1
+    assert 0.08 <= border <= 0.2
+    with pytest.raises(Refused, match=r"covers 10\.0% of the frame, expected 50\.0%"):
+        gray_scott._cut_at(growth, 0.5, (0.08, 0.2))
 
 
 def test_growth_resembles_its_sources_in_kind() -> None:

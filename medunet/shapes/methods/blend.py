@@ -18,8 +18,9 @@ from scipy.ndimage import distance_transform_edt
 from medunet.config.base import Record
 from medunet.shapes.family import Family, Mask, NewMask, Refused
 from medunet.shapes.fields import draw_nodes, resampled, spread, steps_of
+from medunet.shapes.repair import EVERY_FACT
 
-UNCHANGED = False
+JUDGED_BY = EVERY_FACT
 Maps = NDArray[np.float32]
 Pose = tuple[NDArray[np.float64], float]  # centroid in voxels of the canvas, size in voxels^(1/d)
 

@@ -7,7 +7,7 @@ import numpy as np
 from medunet.config.base import Record
 from medunet.shapes.family import Family, NewMask
 
-UNCHANGED = True
+JUDGED_BY = None
 
 
 class Options(Record):

@@ -15,8 +15,9 @@ from medunet.config.base import Record
 from medunet.shapes.facts import Region
 from medunet.shapes.family import Family, NewMask, Refused, cut
 from medunet.shapes.pieces import free_at, grown, pieces_in, pool_of, put, varied
+from medunet.shapes.repair import EVERY_FACT
 
-UNCHANGED = False
+JUDGED_BY = EVERY_FACT
 PLACES = 60  # looked at for one object
 WIDEST_EDGE = 24  # voxels around the frame, where objects lie that its edge cuts
 

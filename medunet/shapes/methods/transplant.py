@@ -16,14 +16,14 @@ from scipy.ndimage import distance_transform_edt
 from scipy.signal import fftconvolve
 
 from medunet.config.base import Record
-from medunet.errors import ConfigError
+from medunet.errors import ConfigError, DataError
 from medunet.shapes.bend import Bend, bent
 from medunet.shapes.facts import Region, pieces_of
 from medunet.shapes.family import Family, Mask, NewMask, Refused
 from medunet.shapes.pieces import pieces_in, pool_of, varied
-from medunet.shapes.repair import give_away
+from medunet.shapes.repair import EVERY_FACT, give_away
 
-UNCHANGED = False
+JUDGED_BY = EVERY_FACT
 PIECES = 6  # tried for one place, before it is left out
 HOST_SHARE = 0.05  # of what surrounds the pieces in training: a label that is there less is no host
 
@@ -72,6 +72,11 @@ def draw(options: Options, family: Family, generator: np.random.Generator) -> Ne
         raise ConfigError(
             f"masks.options.label: no training mask has label {label}; there are {list(family.labels)}"
         )
+    if options.label is None and _is_a_part(family, label):
+        raise DataError(
+            f"masks.options.label: label {label} is one piece in every training mask, so a part of an "
+            "organ and no lesion. Name the label that is to be transplanted, or use `blend` or `deform`."
+        )
     receiver = family.draw(generator)
     sizes = sorted((p.voxels for p in pieces_in(laws[generator.integers(len(laws))], label)), reverse=True)
     mask, facts = bent(receiver, options.bend, family, generator)
@@ -94,6 +99,11 @@ def hosts_of(family: Family, label: int) -> tuple[int, ...]:
     around = sum(piece.around for source in family.sources for piece in pieces_in(source, label))
     share = np.asarray(around) / max(np.sum(around), 1)
     return tuple(int(host) for host in np.flatnonzero(share >= HOST_SHARE))
+
+
+def _is_a_part(family: Family, label: int) -> bool:
+    rule = family.rules.labels[label]
+    return rule.always and rule.ranges["pieces"] == (1, 1)
 
 
 def _clear(mask: Mask, label: int) -> None:
