@@ -85,9 +85,7 @@ class Training(Record):
     seed: int = Field(0, ge=0)
     # Folds, and which patients are learnt from, follow from it: equal for trainings that are to be compared.
     split_seed: int | None = Field(None, ge=0, exclude_if=unset)  # default: seed
-    patients: int | None = Field(
-        None, ge=1, exclude_if=unset
-    )  # that are learnt from; default: all of a fold
+    patients: int | None = Field(None, ge=1, exclude_if=unset)  # that are learnt from; default: all of a fold
 
     @field_validator("budget")
     @classmethod

@@ -74,9 +74,7 @@ def codes_of(learnt: Learnt, cases: Sequence[str]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(len(cases), len(learnt.attributes))
 
 
-def known_of(
-    entry: Entry, case: Case, spacing_mm: Sequence[float], table: Mapping[str, Known]
-) -> Known:
+def known_of(entry: Entry, case: Case, spacing_mm: Sequence[float], table: Mapping[str, Known]) -> Known:
     """Return everything that is known of a case by name."""
     facts = image_facts(entry)
     facts |= {f"spacing_{axis}_mm": edge for axis, edge in zip("xyz", spacing_mm, strict=False)}

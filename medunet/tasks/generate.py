@@ -17,7 +17,7 @@ from medunet.diffusion import guided, sample
 from medunet.engine.checkpoint import load_weights
 from medunet.engine.distributed import pick_device
 from medunet.errors import DataError
-from medunet.tasks.space import PREFIX, Space, channels_of, space_of
+from medunet.tasks.space import PIXELS, PREFIX, Space, channels_of, space_of
 from medunet.tasks.synthesize import from_distances, make_denoiser, make_objective, read_learnt, told
 
 WEIGHTS = "weights.safetensors"
@@ -42,7 +42,7 @@ class Generator:
     network: nn.Module
     learnt: Learnt
     device: torch.device
-    space: Space = Space()
+    space: Space = PIXELS
 
     @classmethod
     def load(cls, run: RunFolder, *, fold: int | None = None, device: str | None = None) -> Generator:

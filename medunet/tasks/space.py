@@ -41,7 +41,7 @@ class Space:
         return found if self.autoencoder is None else self.autoencoder.decode(found).float()
 
     def coarse(self, voxels: Tensor) -> Tensor:
-        """Return what is known of voxels (N, K, *S) on the denoiser's grid: means, such as shares of labels."""
+        """Return what voxels (N, K, *S) say, on the denoiser's grid: means, such as shares of labels."""
         if self.factor == 1:
             return voxels
         pool = functional.avg_pool2d if voxels.ndim == 4 else functional.avg_pool3d
@@ -51,6 +51,9 @@ class Space:
         """Return the weights under names that tell them from a denoiser's."""
         weights = {} if self.autoencoder is None else self.autoencoder.state_dict()
         return {PREFIX + name: value.detach().clone() for name, value in weights.items()}
+
+
+PIXELS = Space()
 
 
 class AutoencoderLoss:
@@ -94,7 +97,7 @@ def space_of(recipe: GeneratorRecipe, plan: Plan, weights: Mapping[str, Tensor],
     """
     choice = autoencoder_choice(recipe)
     if choice is None:
-        return Space()
+        return PIXELS
     network = make_autoencoder(choice, plan)
     mine = {name.removeprefix(PREFIX): v for name, v in weights.items() if name.startswith(PREFIX)}
     try:

@@ -25,7 +25,7 @@ from medunet.data.sampling import cut
 from medunet.diffusion import Corrupted, Objective, objective
 from medunet.errors import DataError
 from medunet.models import denoisers, presets
-from medunet.tasks.space import Space, channels_of
+from medunet.tasks.space import PIXELS, Space, channels_of
 
 LEARNT = "learnt.json"
 NOISE = (3 / 7, 1.0, 7 / 3)  # noise over image where the error is watched: in the middle most is learnt
@@ -85,7 +85,7 @@ class DenoisingLoss:
     recipe: GeneratorRecipe
     labels: int  # that the network is told: none where it makes masks
     label_weights: tuple[float, ...] = ()  # of background and each label; none: all voxels count alike
-    space: Space = Space()
+    space: Space = PIXELS
 
     def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Return the scalar loss; only the network runs in bf16, noise and target stay exact."""
@@ -120,7 +120,7 @@ class DenoisingError:
     recipe: GeneratorRecipe
     plan: Plan
     device: torch.device
-    space: Space = Space()
+    space: Space = PIXELS
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """Return `score` (minus the error, so that higher is better) and `error`."""

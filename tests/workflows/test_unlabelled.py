@@ -69,7 +69,7 @@ def test_their_mask_is_unknown_everywhere_and_tells_nothing(run: RunFolder):
     for position in range(14):
         _, mask, codes = source.patch(position)
         case = names[source.case_index(position)]
-        assert ((mask == IGNORED).all() if case in bare else (mask != IGNORED).all()), case
+        assert (mask == IGNORED).all() if case in bare else (mask != IGNORED).all(), case
         assert len(codes) == len(fold.learnt.attributes)
 
 
@@ -98,9 +98,7 @@ def test_a_set_is_fine_for_a_fold_that_leaves_the_patients_out_but_not_where_the
         check_fold_safe(run, 1, manifest, (), tmp_path / "set")
     told = [one.model_copy(update={"labelled": True}) for one in manifest.trained_on]
     with pytest.raises(DataError, match="leaves out"):
-        check_fold_safe(
-            run, 0, manifest.model_copy(update={"trained_on": tuple(told)}), (), tmp_path / "set"
-        )
+        check_fold_safe(run, 0, manifest.model_copy(update={"trained_on": tuple(told)}), (), tmp_path / "set")
 
 
 def test_nothing_changes_where_it_is_not_asked_for(generator: RunFolder):
