@@ -26,6 +26,18 @@ def parse_budget(text: str) -> tuple[float | None, int | None]:
     )
 
 
+def part_of(text: str, share: float) -> str:
+    """Return a share of a budget as a budget; at least one step.
+
+    >>> part_of("10m", 0.3), part_of("7 steps", 0.1)
+    ('180s', '1 steps')
+    """
+    seconds, steps = parse_budget(text)
+    if steps is not None:
+        return f"{max(1, round(steps * share))} steps"
+    return f"{round((seconds or 0.0) * share, 3):.12g}s"
+
+
 def parse_seconds(text: str) -> float:
     """Return the seconds of a budget that must be a time.
 

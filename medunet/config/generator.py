@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from medunet.config.attributes import Attribute
 from medunet.config.base import Record
-from medunet.config.recipe import Augmentation, NetworkChoice, Planning, Training
+from medunet.config.recipe import Augmentation, NetworkChoice, Planning, Training, unset
 
 
 class ObjectiveChoice(Record):
@@ -27,6 +27,13 @@ class Conditioning(Record):
     largest_weight: float = Field(
         8.0, ge=1
     )  # of a rare label's voxels in the loss (1: all voxels count alike)
+
+
+class AutoencoderChoice(Record):
+    """Learn in the latents of an autoencoder that is trained first: for volumes above 128 voxels a side."""
+
+    options: dict[str, Any] = {}
+    share: float = Field(0.3, gt=0, lt=1)  # of the budget
 
 
 class LoraChoice(Record):
@@ -90,7 +97,8 @@ class GeneratorRecipe(Record):
     network: NetworkChoice | None = None  # instead of the preset's
     size_voxels: tuple[PositiveInt, ...] | None = Field(None, min_length=2, max_length=3)
     batch_size: int | None = Field(None, ge=1)
-    latent: bool = False  # learn in the space of an autoencoder that is trained first: above 128^3
+    unlabelled: bool = Field(False, exclude_if=lambda value: not value)  # also scans without a mask teach
+    autoencoder: AutoencoderChoice | None = Field(None, exclude_if=unset)  # default: the preset's, if any
     objective: ObjectiveChoice = ObjectiveChoice()
     conditioning: Conditioning = Conditioning()
     lora: LoraChoice | None = None
@@ -107,6 +115,14 @@ class Scale(Record):
     std: tuple[float, ...]
 
 
+class Scan(Record):
+    """A training scan whose mask is not known."""
+
+    case: str
+    patient: str
+    image: str  # data.content.image_part
+
+
 class Learnt(Record):
     """What a generator knows of its training cases besides weights: RUN/fold_K/learnt.json."""
 
@@ -117,3 +133,4 @@ class Learnt(Record):
     whole_numbers: bool  # the files hold whole numbers
     lowest: float  # of the files' values
     highest: float
+    unlabelled: tuple[Scan, ...] = ()  # scans without a mask that were learnt from as well

@@ -13,7 +13,7 @@ from medunet.errors import ConfigError
 Axis = Annotated[int, Field(ge=0, le=2)]
 
 
-def _unset(value: object) -> bool:
+def unset(value: object) -> bool:
     """Say whether a key that came later is unset: not written then, so that older runs keep their names."""
     return value is None
 
@@ -84,10 +84,8 @@ class Training(Record):
     threads: int | None = Field(None, ge=1)  # CPU threads of torch; default: the cores of this machine
     seed: int = Field(0, ge=0)
     # Folds, and which patients are learnt from, follow from it: equal for trainings that are to be compared.
-    split_seed: int | None = Field(None, ge=0, exclude_if=_unset)  # default: seed
-    patients: int | None = Field(
-        None, ge=1, exclude_if=_unset
-    )  # that are learnt from; default: all of a fold
+    split_seed: int | None = Field(None, ge=0, exclude_if=unset)  # default: seed
+    patients: int | None = Field(None, ge=1, exclude_if=unset)  # that are learnt from; default: all of a fold
 
     @field_validator("budget")
     @classmethod
@@ -130,4 +128,4 @@ class Recipe(Record):
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
     inference: Inference = Inference()
-    synthetic: SyntheticChoice | None = Field(None, exclude_if=_unset)
+    synthetic: SyntheticChoice | None = Field(None, exclude_if=unset)

@@ -22,6 +22,7 @@ class TrainedOn(Record):
 
     patient: str  # SHA-256 of salt and patient
     image: str  # data.content.image_part of the case
+    labelled: bool = True  # False: the generator was not told its mask
 
 
 class Manifest(Record):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from medunet.config.card import IGNORED, Card
 from medunet.config.plan import Plan
 from medunet.data.cases import Case
-from medunet.data.fingerprint import content_key, read_pair
+from medunet.data.fingerprint import content_key, read_pair, read_scan
 from medunet.data.preprocess import network_shape, normalise, resample_image, resample_mask, to_outputs
 from medunet.errors import DataError
 from medunet.io.check import same_grid
@@ -72,17 +72,15 @@ def cached(
 ) -> Entry:
     """Return the entry of a case, made now if it is not there; an interrupted one is made again.
 
-    weights: a mask on the case's grid; voxels that are 0 in it become IGNORED. `content` must tell it apart.
+    weights: a mask on the case's grid; voxels that are 0 in it become IGNORED. Without a mask all voxels are.
+    `content` must tell these apart.
     """
     folder = cache / "cases" / preprocessing_key(content, card, plan)
     if (folder / "entry.json").is_file():
         return Entry(case.id, folder)
-    image, mask = read_pair(case, card)
+    image, outputs = _read(case, card, weights)
     shape = network_shape(image.shape, image.spacing_mm, plan)
     resampled = normalise(resample_image(image.array, shape, image.spacing_mm), plan)
-    outputs = to_outputs(mask.array, card)
-    if weights is not None:
-        outputs[_weights(weights, mask) == 0] = IGNORED
     labels = resample_mask(outputs, shape)
     arrays: dict[str, NDArray[Any]] = {
         "image": np.clip(resampled, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16),
@@ -101,6 +99,18 @@ def cached(
             f"{needed_mb:.1f} MB. Make room, or name another --workspace."
         ) from reason
     return Entry(case.id, folder)
+
+
+def _read(case: Case, card: Card, weights: Path | None) -> tuple[Volume, NDArray[np.uint8]]:
+    """Return the image and its network outputs."""
+    if case.mask is None:
+        image = read_scan(case, card)
+        return image, np.full(image.shape, IGNORED, np.uint8)
+    image, mask = read_pair(case, card)
+    outputs = to_outputs(mask.array, card)
+    if weights is not None:
+        outputs[_weights(weights, mask) == 0] = IGNORED
+    return image, outputs
 
 
 def _weights(path: Path, mask: Volume) -> NDArray[np.uint8]:

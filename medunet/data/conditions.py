@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medunet.config.attributes import Attribute, Value
-from medunet.config.card import Card
+from medunet.config.card import IGNORED, Card
 from medunet.config.generator import Learnt, Scale
 from medunet.config.plan import Plan
 from medunet.data.cache import Entry
@@ -23,7 +23,7 @@ from medunet.data.fingerprint import Fingerprint
 from medunet.data.preprocess import FLAT_STD, network_shape, resample_image
 from medunet.errors import DataError
 from medunet.io.acquisition import acquisition_of
-from medunet.io.read import read_image
+from medunet.io.read import read_header, read_image
 
 CASES_EACH = 2  # a category has at least so many cases on average; fewer are names, not categories
 MOST_CATEGORIES = 50
@@ -42,9 +42,16 @@ def learn(
     data: Path,
     largest_weight: float,
 ) -> Learnt:
-    """Return what a generator keeps of its training cases; never pass held-out ones."""
+    """Return what a generator keeps of its training cases; never pass held-out ones.
+
+    prints: of the labelled cases, the others are scans without a mask.
+    """
     table = read_table(data / card.attributes) if card.attributes else {}
-    known = {e.case: known_of(e, cases[e.case], prints[e.case], table) for e in entries}
+    known = {}
+    for entry in entries:
+        case, found = cases[entry.case], prints.get(entry.case)
+        spacing_mm = found.spacing_mm if found else read_header(case.images[0]).spacing_mm
+        known[entry.case] = known_of(entry, case, spacing_mm, table)
     attributes = attributes_of(list(known.values()))
     scales, spans = {}, []
     for entry in entries:
@@ -54,7 +61,7 @@ def learn(
         attributes=attributes,
         codes={case: tuple(facts.get(a.name) for a in attributes) for case, facts in known.items()},
         scales=scales,
-        label_weights=label_weights([prints[e.case] for e in entries], tuple(card.labels), largest_weight),
+        label_weights=label_weights(list(prints.values()), tuple(card.labels), largest_weight),
         whole_numbers=all(whole for _, _, whole in spans),
         lowest=min(low for low, _, _ in spans),
         highest=max(high for _, high, _ in spans),
@@ -67,10 +74,10 @@ def codes_of(learnt: Learnt, cases: Sequence[str]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(len(cases), len(learnt.attributes))
 
 
-def known_of(entry: Entry, case: Case, found: Fingerprint, table: Mapping[str, Known]) -> Known:
+def known_of(entry: Entry, case: Case, spacing_mm: Sequence[float], table: Mapping[str, Known]) -> Known:
     """Return everything that is known of a case by name."""
     facts = image_facts(entry)
-    facts |= {f"spacing_{axis}_mm": edge for axis, edge in zip("xyz", found.spacing_mm, strict=False)}
+    facts |= {f"spacing_{axis}_mm": edge for axis, edge in zip("xyz", spacing_mm, strict=False)}
     if case.images[0].is_dir():
         facts |= acquisition_of(case.images[0])
     return facts | table.get(case.patient, {}) | table.get(case.id, {})
@@ -80,9 +87,10 @@ def image_facts(entry: Entry) -> Known:
     """Return what an image itself says: grey or colour, and labels brighter or darker than the rest."""
     image, mask = np.asarray(entry.image, np.float32), np.asarray(entry.mask)
     facts: Known = {"kind": "colour" if (image != image[:1]).any() else "grey"}
-    if mask.any() and not mask.all():
+    inside, outside = (mask > 0) & (mask != IGNORED), mask == 0
+    if inside.any() and outside.any():
         grey = image.mean(0)
-        facts["labels_are"] = "bright" if grey[mask > 0].mean() > grey[mask == 0].mean() else "dark"
+        facts["labels_are"] = "bright" if grey[inside].mean() > grey[outside].mean() else "dark"
     return facts
 
 

@@ -43,10 +43,8 @@ class Fingerprint(Record):
         return sum(self.label_voxels.values()) / float(np.prod(self.shape))
 
 
-def read_pair(case: Case, card: Card) -> tuple[Volume, Volume]:
-    """Return image and mask of a labelled case; DataError if they do not lie on one grid."""
-    if case.mask is None:
-        raise DataError(f"{case.id}: has no mask.")
+def read_scan(case: Case, card: Card) -> Volume:
+    """Return the image of a case; DataError if it has other axes than the card says."""
     source = case.images[0] if len(case.images) == 1 else case.images
     image = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm)
     if len(image.shape) != card.dims:
@@ -54,6 +52,14 @@ def read_pair(case: Case, card: Card) -> tuple[Volume, Volume]:
             f"{case.images[0]}: found {len(image.shape)} spatial axes {image.shape}; "
             f"the card {card.name} says {card.dims}. Correct `dims` in the card, or split the file."
         )
+    return image
+
+
+def read_pair(case: Case, card: Card) -> tuple[Volume, Volume]:
+    """Return image and mask of a labelled case; DataError if they do not lie on one grid."""
+    if case.mask is None:
+        raise DataError(f"{case.id}: has no mask.")
+    image = read_scan(case, card)
     labels, names = tuple(card.labels), card.drawn_names
     mask = read_mask(case.mask, rule=card.mask, labels=labels, image=image, drawn_names=names)
     if problem := same_grid(image, mask):

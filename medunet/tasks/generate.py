@@ -17,6 +17,7 @@ from medunet.diffusion import guided, sample
 from medunet.engine.checkpoint import load_weights
 from medunet.engine.distributed import pick_device
 from medunet.errors import DataError
+from medunet.tasks.space import PIXELS, PREFIX, Space, channels_of, space_of
 from medunet.tasks.synthesize import from_distances, make_denoiser, make_objective, read_learnt, told
 
 WEIGHTS = "weights.safetensors"
@@ -41,6 +42,7 @@ class Generator:
     network: nn.Module
     learnt: Learnt
     device: torch.device
+    space: Space = PIXELS
 
     @classmethod
     def load(cls, run: RunFolder, *, fold: int | None = None, device: str | None = None) -> Generator:
@@ -49,14 +51,17 @@ class Generator:
         wanted = run.one_trained(fold)
         place, folder = pick_device(device), run.fold(wanted)
         learnt = read_learnt(folder)
-        network = make_denoiser(recipe, run.plan, learnt.attributes)
+        network, weights = make_denoiser(recipe, run.plan, learnt.attributes), load_weights(folder / WEIGHTS)
+        space = space_of(recipe, run.plan, weights, folder / WEIGHTS)
         try:
-            network.load_state_dict(load_weights(folder / WEIGHTS))
+            network.load_state_dict({k: v for k, v in weights.items() if not k.startswith(PREFIX)})
         except RuntimeError as error:
             raise DataError(f"{folder / WEIGHTS}: the weights do not fit the run's config: {error}") from None
         if run.plan.dims == 2:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 16 % faster on a CPU
-        return cls(run, wanted, network.eval().to(place), learnt, place)
+        if space.autoencoder is not None:
+            space.autoencoder.to(place)
+        return cls(run, wanted, network.eval().to(place), learnt, place, space)
 
     @torch.inference_mode()
     def images(
@@ -68,7 +73,8 @@ class Generator:
         steps, guidance instead of the recipe's.
         """
         mask = told(torch.from_numpy(masks.astype(np.int64)), self.run.plan.outputs - 1)
-        return self._sampled(mask, codes, seeds, self.run.plan.channels, how)
+        channels = channels_of(self.run.generator, self.run.plan.channels)
+        return self._sampled(self.space.coarse(mask), codes, seeds, channels, how)
 
     @torch.inference_mode()
     def masks(self, codes: NDArray[np.float32], seeds: Seeds, **how: Unpack[Wishes]) -> NDArray[np.uint8]:
@@ -103,7 +109,7 @@ class Generator:
         out = sample(
             how["sampler"], network, noise.to(self.device), make_objective(recipe), how["steps"], generator
         )
-        return np.asarray(out.float().cpu().numpy())
+        return np.asarray(self.space.decode(out.float()).cpu().numpy())
 
     def _run(self, z: Tensor, time: Tensor, mask: Tensor, codes: Tensor) -> Tensor:
         bf16 = self.run.generator.training.precision == "bf16"

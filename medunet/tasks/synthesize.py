@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from medunet.config.attributes import Attribute
 from medunet.config.base import parse
+from medunet.config.card import IGNORED
 from medunet.config.generator import Conditioning, GeneratorRecipe, Learnt
 from medunet.config.plan import Plan
 from medunet.config.recipe import NetworkChoice
@@ -24,6 +25,7 @@ from medunet.data.sampling import cut
 from medunet.diffusion import Corrupted, Objective, objective
 from medunet.errors import DataError
 from medunet.models import denoisers, presets
+from medunet.tasks.space import PIXELS, Space, channels_of
 
 LEARNT = "learnt.json"
 NOISE = (3 / 7, 1.0, 7 / 3)  # noise over image where the error is watched: in the middle most is learnt
@@ -46,7 +48,7 @@ def make_denoiser(recipe: GeneratorRecipe, plan: Plan, attributes: Sequence[Attr
         choice.name,
         choice.options,
         dims=plan.dims,
-        channels=labels if masks else plan.channels,
+        channels=labels if masks else channels_of(recipe, plan.channels),
         classes=0 if masks else labels,
         attributes=attributes,
     )
@@ -58,9 +60,13 @@ def make_objective(recipe: GeneratorRecipe) -> Objective:
 
 
 def told(masks: Tensor, labels: int) -> Tensor:
-    """Return masks (N, *S) of 0..labels as the network sees them: (N, labels, *S), 1 inside, -1 outside."""
+    """Return masks (N, *S) of 0..labels as the network sees them: (N, labels, *S), 1 inside, -1 outside.
+
+    0 where the mask is IGNORED: not known.
+    """
     each = torch.arange(1, labels + 1, device=masks.device).view(1, labels, *(1,) * (masks.ndim - 1))
-    return torch.where(masks[:, None] == each, 1.0, -1.0)
+    seen = torch.where(masks[:, None] == each, 1.0, -1.0)
+    return torch.where(masks[:, None] == IGNORED, 0.0, seen)
 
 
 def dropped(mask: Tensor, codes: Tensor, how: Conditioning) -> tuple[Tensor, Tensor]:
@@ -79,14 +85,16 @@ class DenoisingLoss:
     recipe: GeneratorRecipe
     labels: int  # that the network is told: none where it makes masks
     label_weights: tuple[float, ...] = ()  # of background and each label; none: all voxels count alike
+    space: Space = PIXELS
 
     def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Return the scalar loss; only the network runs in bf16, noise and target stay exact."""
         images, masks, codes = batch
-        device = images.device.type
+        device, images = images.device.type, self.space.encode(images)
         with torch.autocast(device, enabled=False):
             corrupted = self._objective.corrupt(images)
-            mask, known = dropped(told(masks, self.labels), codes, self.recipe.conditioning)
+            seen = self.space.coarse(told(masks, self.labels))
+            mask, known = dropped(seen, codes, self.recipe.conditioning)
         output = network(corrupted.z, corrupted.time, mask, known)
         with torch.autocast(device, enabled=False):
             return self._objective.loss(output.float(), corrupted, self._weight(masks)).mean()
@@ -94,7 +102,9 @@ class DenoisingLoss:
     def _weight(self, masks: Tensor) -> Tensor | None:
         if not self.label_weights:
             return None
-        return torch.tensor(self.label_weights, device=masks.device)[masks][:, None]
+        weights = torch.ones(IGNORED + 1, device=masks.device)  # 1 where the label is not known
+        weights[: len(self.label_weights)] = torch.tensor(self.label_weights, device=masks.device)
+        return self.space.coarse(weights[masks][:, None])
 
     @cached_property
     def _objective(self) -> Objective:
@@ -110,6 +120,7 @@ class DenoisingError:
     recipe: GeneratorRecipe
     plan: Plan
     device: torch.device
+    space: Space = PIXELS
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """Return `score` (minus the error, so that higher is better) and `error`."""
@@ -127,9 +138,10 @@ class DenoisingError:
             labels = self.plan.outputs - 1
             if self.recipe.makes == "masks":
                 image, labels = signed_distances(mask[0].numpy(), labels)[None], 0
-            noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(number))
-            clean, noise = image.to(self.device), noise.to(self.device)
-            known = told(mask.to(self.device), labels), torch.from_numpy(self.codes[[number]]).to(self.device)
+            clean = self.space.encode(image.to(self.device))
+            noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(number)).to(self.device)
+            codes = torch.from_numpy(self.codes[[number]]).to(self.device)
+            known = self.space.coarse(told(mask.to(self.device), labels)), codes
             rows.append(
                 [self._error(network, aim, aim.corrupt_at(clean, noise, t), clean, known) for t in times]
             )

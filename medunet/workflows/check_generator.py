@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from medunet import shapes
-from medunet.config.budget import parse_budget
+from medunet.config.budget import parse_budget, part_of
 from medunet.config.card import Card
 from medunet.config.generator import GeneratorRecipe, Sampling
 from medunet.diffusion import Objective, sample
 from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError
 from medunet.models import denoisers, presets
+from medunet.models.autoencoder import Autoencoder
+from medunet.tasks.space import autoencoder_choice, channels_of
 from medunet.tasks.synthesize import make_objective, network_choice
 from medunet.workflows.make_samples import MASK_FLOW
 from medunet.workflows.progress import say
@@ -37,14 +39,21 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
         )
     _check_sampling(recipe.sampling, make_objective(recipe))
     shown = _shown(recipe, card)
-    choice = network_choice(recipe)
+    choice, stage = network_choice(recipe), autoencoder_choice(recipe)
+    inner = tuple(n // Autoencoder.factor for n in size) if stage else tuple(size)  # what the denoiser sees
     preset = known.model_copy(
-        update={"network": choice.name, "options": choice.options, "size_voxels": tuple(size)}
+        update={
+            "network": choice.name,
+            "options": choice.options,
+            "size_voxels": inner,
+            "autoencoder": None,
+        }
     )
     cost = presets.describe(preset, channels=shown.channels, classes=shown.classes)
     batch = recipe.batch_size or known.batch_size
     rate = tflop_per_second(preset, shown, cost, recipe.training.precision)
-    seconds, steps = parse_budget(recipe.training.budget)
+    budget = recipe.training.budget
+    seconds, steps = parse_budget(part_of(budget, 1 - stage.share) if stage else budget)
     buys = steps if seconds is None else cost.steps(seconds, batch, rate)
     say(
         f"{choice.name}, {recipe.preset}: {cost.parameters / 1e6:.1f} M parameters, "
@@ -83,7 +92,9 @@ class Shown(NamedTuple):
 def _shown(recipe: GeneratorRecipe, card: Card) -> Shown:
     """Return the channels and classes of a recipe: images of masks, or masks of nothing."""
     labels = len(card.labels)
-    return Shown(labels, 0) if recipe.makes == "masks" else Shown(card.channels, labels)
+    if recipe.makes == "masks":
+        return Shown(labels, 0)
+    return Shown(channels_of(recipe, card.channels), labels)
 
 
 def tflop_per_second(preset: presets.Preset, shown: Shown, cost: presets.Cost, precision: str) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from medunet.config.recipe import Training
 from medunet.config.run import RunFolder
 from medunet.data.cache import Entry
 from medunet.data.sampling import Batches, PatchSource
@@ -60,9 +61,14 @@ class Fold:
         """The folder of the fold."""
         return self.run.fold(self.number)
 
+    @property
+    def how(self) -> Training:
+        """How the network is trained."""
+        return self.run.any_recipe.training
+
     def train(self) -> dict[str, Any]:
         """Fit, keep the weights, score all held-out cases."""
-        how, world = self.run.any_recipe.training, self.world
+        how, world = self.how, self.world
         torch.manual_seed(how.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         network = self._network()
@@ -87,12 +93,14 @@ class Fold:
                 self._close("FAILED")
                 raise
         if outcome.ending == "stopped":
-            self._close("KILLED")
-            say(f"Stopped at step {outcome.state.step}; saved. Run the same command to go on.")
-            return result(
-                self.run, self.number, {"ending": "stopped", "best": outcome.state.best}, self.failed
-            )
+            return self._stopped(outcome)
         return self._finish(trainer, outcome)
+
+    def _stopped(self, outcome: Outcome) -> dict[str, Any]:
+        self._close("KILLED")
+        say(f"Stopped at step {outcome.state.step}; saved. Run the same command to go on.")
+        facts = {"ending": "stopped", "best": outcome.state.best}
+        return result(self.run, self.number, facts, self.failed)
 
     def _network(self) -> torch.nn.Module:
         return make_network(self.run.plan, self.run.recipe)
@@ -113,9 +121,10 @@ class Fold:
             self.run.card.mirror_pairs,
             self.synthetic.entries if self.synthetic else (),
         )
-        return self._stream(source)
+        return self.stream(source)
 
-    def _stream(self, source: PatchSource) -> Batches:
+    def stream(self, source: PatchSource) -> Batches:
+        """Return the batches of this process."""
         workers = self.run.any_recipe.training.workers
         if workers is None:
             workers = 1 if self.world.device.type == "cpu" else GPU_WORKERS
@@ -144,13 +153,17 @@ class Fold:
             return [] if cases == 0 else self.held_out
         return self.held_out[:: max(1, -(-len(self.held_out) // cases))]
 
-    def _report(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
+    def note(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
+        """Write numbers of a training into its log and to the tracker."""
         if not self.world.leads:
             return
         log.write(json.dumps({"step": step, "share": round(share, 5), **_rounded(numbers)}) + "\n")
         log.flush()
         if self.tracker:
             self.tracker.metrics(step, numbers)
+
+    def _report(self, log: Any, step: int, share: float, numbers: dict[str, float]) -> None:
+        self.note(log, step, share, numbers)
         if self.bar:
             _show(self.bar, step, share, numbers)
 

@@ -10,16 +10,20 @@ import numpy as np
 from torch import Tensor, nn
 
 from medunet.config.attributes import Attribute, Value
-from medunet.config.generator import Learnt
+from medunet.config.budget import part_of
+from medunet.config.generator import AutoencoderChoice, Learnt
+from medunet.config.recipe import Training
 from medunet.data.cache import Entry
 from medunet.data.conditioned import ConditionedSource
 from medunet.data.conditions import codes_of, learn
 from medunet.data.sampling import Batches
+from medunet.engine.checkpoint import load_weights
 from medunet.engine.loop import Loss, Score
 from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.models.lora import add_lora, merge_lora
 from medunet.tasks.generate import Generator
+from medunet.tasks.space import Space, autoencoder_choice, space_of
 from medunet.tasks.synthesize import (
     LEARNT,
     DenoisingError,
@@ -27,11 +31,13 @@ from medunet.tasks.synthesize import (
     make_denoiser,
     read_learnt,
 )
+from medunet.workflows.autoencoder_stage import AUTOENCODER, train_autoencoder
 from medunet.workflows.fold import Fold
 from medunet.workflows.generator_report import twin_sheet
 from medunet.workflows.learnt_cases import check_base
 from medunet.workflows.prepare import Survey
 from medunet.workflows.twins import make_twins
+from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
 SHEET_CASES = 8  # held-out cases whose masks are given a synthetic image beside the real one
 
@@ -41,6 +47,60 @@ class GeneratorFold(Fold):
     """The training of one fold of a generator."""
 
     found: Survey
+
+    @cached_property
+    def _stage(self) -> AutoencoderChoice | None:
+        """The autoencoder that is trained first; None: there is none, or that of a base is kept."""
+        return None if self._base else autoencoder_choice(self.run.generator)
+
+    @property
+    def how(self) -> Training:
+        """What the autoencoder leaves of the budget."""
+        how = self.run.generator.training
+        if self._stage is None:
+            return how
+        return how.model_copy(update={"budget": part_of(how.budget, 1 - self._stage.share)})
+
+    def train(self) -> dict[str, Any]:
+        """Train the autoencoder, if there is one, and then the denoiser."""
+        if self._stage is not None:
+            try:
+                outcome = train_autoencoder(self, self._stage)
+            except BaseException:
+                self._close("FAILED")
+                raise
+            if outcome is not None and outcome.ending == "stopped":
+                return self._stopped(outcome)
+        return super().train()
+
+    @cached_property
+    def space(self) -> Space:
+        """Where the denoiser learns."""
+        place = self.folder / AUTOENCODER
+        if self._base is not None:
+            found = self._base.space
+        else:
+            weights = load_weights(place) if self._stage is not None else {}
+            found = space_of(self.run.generator, self.run.plan, weights, place)
+        if found.autoencoder is not None:
+            found.autoencoder.to(self.world.device)
+        return found
+
+    @cached_property
+    def unlabelled(self) -> Unlabelled:
+        """The scans that are learnt from without their mask."""
+        cache = self.run.path.parents[1] / "cache"
+        if not self.world.leads:
+            self.world.wait()
+        found = unlabelled_scans(self.run, self.number, self.found, cache)
+        if self.world.leads:
+            self.world.wait()
+        return found
+
+    @property
+    def entries_learnt_from(self) -> list[Entry]:
+        """All scans that are learnt from."""
+        return [*self.learners, *self.unlabelled.entries]
 
     @cached_property
     def learnt(self) -> Learnt:
@@ -55,14 +115,15 @@ class GeneratorFold(Fold):
     def _learn(self) -> Learnt:
         found, how = self.found, self.run.generator.conditioning
         known = learn(
-            self.learners,
-            found.cases,
-            found.fingerprints,
+            self.entries_learnt_from,
+            found.cases | self.unlabelled.cases,
+            {entry.case: found.fingerprints[entry.case] for entry in self.learners},
             found.card,
             self.run.plan,
             found.data,
             how.largest_weight,
         )
+        known = known.model_copy(update={"unlabelled": self.unlabelled.scans})
         base = self._base
         return known if base is None else known.model_copy(update=_as_base_knows(known, base.learnt))
 
@@ -87,23 +148,26 @@ class GeneratorFold(Fold):
         recipe = self.run.generator
         if recipe.makes == "masks":
             return DenoisingLoss(recipe, labels=0)
-        return DenoisingLoss(recipe, self.run.plan.outputs - 1, self.learnt.label_weights)
+        return DenoisingLoss(recipe, self.run.plan.outputs - 1, self.learnt.label_weights, self.space)
 
     def _batches(self, network: nn.Module) -> Batches:  # noqa: ARG002  a denoiser takes the plan's size
+        return self.stream(self.source(self.run.plan.patch_voxels))
+
+    def source(self, patch_voxels: tuple[int, ...]) -> ConditionedSource:
+        """Return the training patches of a size."""
         recipe, plan = self.run.generator, self.run.plan
-        source = ConditionedSource(
-            self.learners,
-            plan.patch_voxels,
+        return ConditionedSource(
+            self.entries_learnt_from,
+            patch_voxels,
             plan.spacing_mm,
             recipe.augmentation,
             recipe.training.foreground,
             recipe.training.seed,
             (),
             self.run.card.mirror_pairs,
-            codes=codes_of(self.learnt, [entry.case for entry in self.learners]),
+            codes=codes_of(self.learnt, [entry.case for entry in self.entries_learnt_from]),
             distances_of=plan.outputs - 1 if recipe.makes == "masks" else 0,
         )
-        return self._stream(source)
 
     def _score(self, cases: int | None) -> Score | None:
         chosen = self._watched(cases)
@@ -112,13 +176,19 @@ class GeneratorFold(Fold):
     def error_of(self, entries: list[Entry]) -> DenoisingError:
         """Return the error to be measured on these cases, whose attributes are taken as unknown."""
         codes = np.full((len(entries), len(self.learnt.attributes)), np.nan, np.float32)
-        return DenoisingError(entries, codes, self.run.generator, self.run.plan, self.world.device)
+        return DenoisingError(
+            entries, codes, self.run.generator, self.run.plan, self.world.device, self.space
+        )
 
     def _plain(self, network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self.run.generator.lora is None:
-            return weights
-        merge_lora(network)
-        return {name: value.detach().clone() for name, value in network.state_dict().items()}
+        if self.run.generator.lora is not None:
+            merge_lora(network)
+            weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        return weights | self.space.state()
+
+    def _learnt_from(self) -> dict[str, Any]:
+        bare = len(self.learnt.unlabelled)
+        return super()._learnt_from() | ({"unlabelled": bare} if bare else {})
 
     def _track_results(self, network: nn.Module, facts: dict[str, Any]) -> None:
         if self.tracker is None:
@@ -126,7 +196,7 @@ class GeneratorFold(Fold):
         if facts["final"]:
             self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
         if self.run.generator.makes == "images" and self.held_out:
-            made = Generator(self.run, self.number, network, self.learnt, self.world.device)
+            made = Generator(self.run, self.number, network, self.learnt, self.world.device, self.space)
             twins = make_twins(made, self.held_out[:SHEET_CASES])
             self.tracker.picture(
                 "samples/held_out.png", twin_sheet(twins, range(len(twins.cases)), self.run.plan.spacing_mm)

@@ -6,6 +6,8 @@ from medunet.config.generator import GeneratorRecipe
 from medunet.config.plan import Plan
 from medunet.errors import ConfigError
 from medunet.models import presets
+from medunet.models.autoencoder import Autoencoder
+from medunet.tasks.space import autoencoder_choice
 
 
 def generator_plan(plan: Plan, recipe: GeneratorRecipe) -> Plan:
@@ -16,6 +18,11 @@ def generator_plan(plan: Plan, recipe: GeneratorRecipe) -> Plan:
         raise ConfigError(
             f"preset: {recipe.preset} makes {len(size)}D scans, the card's are {plan.dims}D. "
             "Choose a preset whose name says so, or correct size_voxels."
+        )
+    if autoencoder_choice(recipe) is not None and any(n % Autoencoder.factor for n in size):
+        raise ConfigError(
+            f"size_voxels: {list(size)}; with an autoencoder every axis must be a multiple of "
+            f"{Autoencoder.factor}, and what is left a multiple of what the network asks for."
         )
     batch = recipe.batch_size or known.batch_size
     kept = tuple(reason for reason in plan.reasons if not reason.startswith("patch "))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from medunet.config.run import RunFolder
 from medunet.data.content import image_part
 from medunet.errors import ConfigError
+from medunet.tasks.synthesize import read_learnt
 
 
 class Known(NamedTuple):
@@ -15,12 +16,15 @@ class Known(NamedTuple):
 
     patient: str
     image: str  # data.content.image_part of the case
+    labelled: bool = True
 
 
 def learnt_from(run: RunFolder, fold: int) -> Iterator[Known]:
     """Yield the training cases of a generator's fold, and those of the generator that it was tuned from."""
     for case in run.folds.training(fold):
         yield Known(run.folds.patients[case], image_part(run.folds.content[case]))
+    for scan in read_learnt(run.fold(fold)).unlabelled:
+        yield Known(scan.patient, scan.image, labelled=False)
     if (lora := run.generator.lora) is not None:
         base = run.other(lora.run)
         yield from learnt_from(base, base.one_trained())

@@ -45,6 +45,7 @@ class Survey:
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # case -> reason
     notes: tuple[str, ...] = ()
+    unlabelled: tuple[Case, ...] = ()  # scans without a mask
     workers: int = 1
 
     @property
@@ -56,7 +57,9 @@ class Survey:
 def survey(card: Card, data: Path, cache: Path) -> Survey:
     """Find, hash and measure all cases; a case that cannot be used is told and left out."""
     found = find_cases(card, data)
-    out = Survey(card, data, {case.id: case for case in found.cases}, notes=found.problems)
+    out = Survey(
+        card, data, {case.id: case for case in found.cases}, notes=found.problems, unlabelled=found.unlabelled
+    )
     for problem in found.problems:
         say(f"left out: {problem}")
     headers = _for_all(out, "Looking", lambda case: read_header(case.images[0]))

@@ -1,6 +1,7 @@
 """What runs and synthetic sets on disk say of their making, read from files alone.
 
 RUN/folds.json             whom a fold has learnt from
+RUN/fold_K/learnt.json     of a generator: also whose scans without a mask
 RUN/fold_K/synthetic.json  which synthetic set it has used
 SET/manifest.json          which generator made a set, with what weights
 """
@@ -21,7 +22,7 @@ from medunet.errors import ConfigError
 from medunet.workflows.synthetic_pair import sha256_of
 from medunet.workflows.synthetic_set import CARD, MANIFEST, SyntheticSet
 
-WEIGHTS, USED = "weights.safetensors", "synthetic.json"
+WEIGHTS, USED, LEARNT = "weights.safetensors", "synthetic.json", "learnt.json"
 BEGUN = (WEIGHTS, "metrics.jsonl", "checkpoint")  # of these, one is in the folder of a fold that saw its data
 PASSED_BY = {"cache", "mlflow", "images", "masks", "artifacts"}  # folders that hold neither runs nor sets
 RUN_FILES, SET_FILES = {"config.yaml", "folds.json", "run.json"}, {MANIFEST, CARD}
@@ -111,13 +112,15 @@ def folds_of_run(run: Path) -> Iterator[TrainedFold]:
         if not any((folder / name).exists() for name in BEGUN):
             continue
         apart = {*held_out, *(left_out[number] if left_out else ())}
+        scans = _json(folder / LEARNT).get("unlabelled") or ()
         yield TrainedFold(
             run,
             number,
             recipe.get("task") or "segment",
-            {case: patient for case, patient in patients.items() if case not in apart},
+            {case: patient for case, patient in patients.items() if case not in apart}
+            | {str(scan["case"]): str(scan["patient"]) for scan in scans},
             {case: patients[case] for case in held_out if case in patients},
-            images,
+            images | {str(scan["case"]): str(scan["image"]) for scan in scans},
             str(facts.get("data", "")),
             str(facts.get("data_hash", "")),
             tuple(str(part["run"]) for part in (lora, masks) if part.get("run")),

@@ -182,7 +182,8 @@ def _trained_on(run: RunFolder, fold: int, flow: str | None, salt: str) -> Itera
         masks = run.other(flow)
         known += learnt_from(masks, masks.one_trained())
     for one in known:
-        yield TrainedOn(patient=hashed_patient(salt, one.patient), image=one.image)
+        patient = hashed_patient(salt, one.patient)
+        yield TrainedOn(patient=patient, image=one.image, labelled=one.labelled)
 
 
 __all__ = ["Maker", "Order", "remake", "sample"]

@@ -96,7 +96,7 @@ def check_fold_safe(
     """Raise a DataError if a set knows a patient or an image that the fold does not learn from.
 
     Not only the validation part: with `training.patients: 10` a generator that has seen the eleventh patient
-    would make the number untrue.
+    would make the number untrue, unless it has seen the scan alone (`unlabelled`).
     """
     folds = run.folds
     mine = set(folds.training(fold))
@@ -105,10 +105,14 @@ def check_fold_safe(
     for case in mine:  # a twin of a training image is never scored
         images.pop(image_part(folds.content[case]), None)
     patients = {hashed_patient(manifest.salt, patient): case for case, patient in other.items()}
+    held_out = set(folds.validation[fold])
     known = {
-        case for one in manifest.trained_on for case in (patients.get(one.patient), images.get(one.image))
+        case
+        for one in manifest.trained_on
+        for case in (patients.get(one.patient), images.get(one.image))
+        if case is not None and (one.labelled or case in held_out)
     }
-    if guilty := sorted(known - {None}, key=str):
+    if guilty := sorted(known):
         raise DataError(
             f"{place}: its generator was trained on {_some(guilty)}, which fold {fold} holds out or leaves "
             "out; scores would be too good. Train a generator on this fold, with the same patients."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from medunet.config.attributes import Attribute
+from medunet.config.card import IGNORED
 from medunet.config.generator import Learnt, Scale
 from medunet.config.plan import ChannelStatistics
 from medunet.data.cache import Entry, cached
@@ -118,7 +121,7 @@ def found_in(tmp_path: Path, spacing: float = 1.0, **changes: object):
 
 def test_learning_keeps_codes_scales_and_ranges_of_the_training_cases_only(tmp_path: Path):
     entries, *rest = found_in(tmp_path)
-    learnt = learn(entries[:4], *rest, 8.0)  # type: ignore[arg-type]
+    learnt = learn(entries[:4], *few(rest), 8.0)  # type: ignore[arg-type]
     assert set(learnt.codes) == set(learnt.scales) == {f"case_{i:02d}" for i in range(4)}
     assert [a.name for a in learnt.attributes] == ["age", "scanner"]
     assert learnt.codes["case_03"] == (50.0, "new")
@@ -132,6 +135,27 @@ def test_learning_keeps_codes_scales_and_ranges_of_the_training_cases_only(tmp_p
         [(30 - 35) / learnt.attributes[0].std, (40 - 35) / learnt.attributes[0].std]
     )
     assert Learnt.model_validate_json(learnt.model_dump_json()) == learnt
+
+
+def few(rest: list[Any], count: int = 4) -> list[Any]:
+    """Fingerprints of the first cases only: the others count as not labelled."""
+    return [rest[0], dict(list(rest[1].items())[:count]), *rest[2:]]
+
+
+def test_a_scan_without_a_mask_counts_for_attributes_and_scale_but_not_for_label_weights(tmp_path: Path):
+    entries, cases, prints, told, *rest = found_in(tmp_path)
+    bare = {name: replace(case, mask=None) for name, case in cases.items()}
+    blind = [
+        cached(bare[e.case], told, rest[0], content_of(bare[e.case]), tmp_path / "cache") for e in entries[4:]
+    ]
+    assert all((np.asarray(e.mask) == IGNORED).all() and not len(e.foreground) for e in blind)
+    assert [np.array_equal(a.image, b.image) for a, b in zip(entries[4:], blind, strict=True)] == [True, True]
+    assert image_facts(blind[0]) == {"kind": "grey"}
+    first = few([cases, prints])[1]
+    learnt = learn([*entries[:4], *blind], cases | bare, first, told, *rest, 8.0)
+    assert set(learnt.codes) == set(cases)
+    assert learnt.attributes[0].high == 70.0
+    assert learnt.label_weights == learn(entries[:4], cases, first, told, *rest, 8.0).label_weights
 
 
 @pytest.mark.parametrize("normalisation", ["zscore", "ct"])
@@ -175,11 +199,8 @@ def test_acquisition_facts_of_a_dicom_case_are_known(tmp_path: Path, monkeypatch
     series = tmp_path / "series"
     series.mkdir()
     seen = entry(tmp_path / "a", np.zeros((1, 4, 4, 4)), np.zeros((4, 4, 4), np.uint8))
-    look = Fingerprint(
-        shape=(4, 4, 4), spacing_mm=(1, 1, 2), spacing_known=True, kind="grey", label_voxels={}, samples=()
-    )
     table = {"p": {"modality": "as told by the table"}, "other": {"modality": "no"}}
-    found = conditions.known_of(seen, Case("a", "p", (series,), None, None), look, table)
+    found = conditions.known_of(seen, Case("a", "p", (series,), None, None), (1.0, 1.0, 2.0), table)
     assert asked == [series]
     assert found["field_strength_t"] == 3.0
     assert found["spacing_z_mm"] == 2.0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medunet.config.attributes import Attribute
+from medunet.config.card import IGNORED
 from medunet.config.generator import Conditioning, GeneratorRecipe
 from medunet.data.cache import Entry, foreground_points
 from medunet.diffusion import objective_names
@@ -49,6 +50,14 @@ def test_masks_are_told_inside_and_outside_of_each_label():
     found = told(torch.tensor([[[0, 1], [2, 2]]]), 2)
     assert found[0].tolist() == [[[-1, 1], [-1, -1]], [[-1, -1], [1, 1]]]
     assert told(torch.zeros(2, 4, 4, dtype=torch.long), 0).shape == (2, 0, 4, 4)
+
+
+def test_what_is_not_known_is_told_so_and_weighs_as_little_as_background():
+    masks = torch.tensor([[[0, 1], [IGNORED, 2]]])
+    assert told(masks, 2)[0].tolist() == [[[-1, 1], [0, -1]], [[-1, -1], [0, 1]]]
+    weights = DenoisingLoss(generator_recipe(), 2, (1.0, 3.0, 5.0))._weight(masks)
+    assert weights is not None
+    assert weights.tolist() == [[[[1, 3], [1, 5]]]]
 
 
 def test_parts_of_the_conditions_are_dropped_as_often_as_asked():
