@@ -78,6 +78,7 @@ def test_an_autoencoder_and_a_denoiser_of_its_latents_learn():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+    optimiser.zero_grad()
     space = Space(network.eval().requires_grad_(False))
     denoiser = make_denoiser(recipe, plan2(), ())
     found = DenoisingLoss(recipe, 2, (1.0, 4.0, 4.0), space)(denoiser, (images, masks, torch.zeros(4, 0)))
