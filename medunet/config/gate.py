@@ -32,7 +32,7 @@ class GateSettings(Record):
 
     duplicate: float = Field(0.95, gt=0, le=1)  # correlation of two samples; different people stay below 0.9
 
-    memory_percentile: float = Field(0.1, gt=0, le=5)  # of unseen real cases: well below the 1 % allowed
+    memory_percentile: float = Field(0.5, gt=0, le=5)  # of unseen real cases: half of the 1 % allowed
     planted: int = Field(600, ge=10)  # copies of a self-test: 99 % is then known to within a point
 
     membership_auc: float = Field(0.6, gt=0.5, le=1)  # above it the privacy card is red: members can be told

@@ -25,6 +25,7 @@ MARGIN = 8  # windows may stick out of a case by one in so many
 COMPONENTS = {2: 48, 3: 256}  # 2D sets have a million windows, 3D crops some thousands
 DRAWN = 3000  # windows from which the components are learnt
 BLANK = 1e-3
+STRETCH = 512  # windows of a case that are one after the other: large images have several good places
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Index:
     components: Array  # (k, voxels)
     described: Array  # (windows, k), case by case
     corner: NDArray[np.int16]  # (windows, d)
-    first: NDArray[np.intp]  # (cases,) number of each case's first window
+    first: NDArray[np.intp]  # (stretches,) number of the first window of each stretch
+    case: NDArray[np.intp]  # (stretches,) the case that it lies in
 
     @classmethod
     def build(cls, views: Sequence[View], window: Sequence[int], seed: int = 0) -> Index:
@@ -70,18 +72,24 @@ class Index:
         around = [(n, n) for n in beyond]
         coarse = [_coarse(np.pad(view.image, around, mode="reflect")) for view in views]
         components = _components(coarse, small, seed)
-        described, corner = [], []
-        for image in coarse:
+        described, corner, first, case = [], [], [], []
+        count = 0
+        for number, image in enumerate(coarse):
             places = np.indices([n - m + 1 for n, m in zip(image.shape, small, strict=True)])
             described.append(_described(_windows(image, small), components))
             corner.append((places.reshape(len(small), -1).T * COARSER - beyond).astype(np.int16))
-        first = np.cumsum([0, *map(len, corner[:-1])])
-        return cls(tuple(window), components, np.concatenate(described), np.concatenate(corner), first)
+            starts = range(count, count + len(corner[-1]), STRETCH)
+            first += list(starts)
+            case += [number] * len(starts)
+            count += len(corner[-1])
+        tables = (np.concatenate(described), np.concatenate(corner), np.array(first), np.array(case))
+        return cls(tuple(window), components, *tables)
 
     def places(self, views: Sequence[View], most: int, without: Sequence[Sequence[int]]) -> list[list[Place]]:
-        """Return for each picture the best place in each of its `most` likeliest cases, the likeliest first.
+        """Return for each picture its `most` likeliest places, the likeliest first.
 
-        without: cases that do not count, per picture.
+        Of each stretch of windows the best one in every turn and zoom is a place. without: cases that do not
+        count, per picture.
         """
         ways = [(turn, zoom) for zoom in ZOOMS for turn in turns(self.window)]
         coarse = []
@@ -90,28 +98,28 @@ class Index:
             coarse += [_coarse(turn.of(shrunk[zoom])).ravel() for turn, zoom in ways]
         wanted = _described(np.stack(coarse), self.components).T
         ends = [*self.first[1:], len(self.described)]
-        like = np.empty((len(ends), wanted.shape[1]), np.float32)
-        window = np.empty(like.shape, np.intp)
-        for case, (start, end) in enumerate(zip(self.first, ends, strict=True)):
+        like: NDArray[np.float32] = np.empty((len(ends), wanted.shape[1]), np.float32)
+        window: NDArray[np.intp] = np.empty(like.shape, np.intp)
+        for stretch, (start, end) in enumerate(zip(self.first, ends, strict=True)):
             found = self.described[start:end] @ wanted  # (windows, pictures and ways)
-            window[case] = found.argmax(0)
-            like[case] = found[window[case], np.arange(found.shape[1])]
-            window[case] += start
-        by_picture = like.reshape(len(ends), len(views), len(ways))
-        window = window.reshape(by_picture.shape)
+            best = found.argmax(0)
+            like[stretch] = found[best, np.arange(found.shape[1])]
+            window[stretch] = best + start
+        like = like.reshape(len(ends), len(views), len(ways))
+        window = window.reshape(like.shape)
         out = []
         for number, others in enumerate(without):
-            way, best = by_picture[:, number].argmax(1), by_picture[:, number].max(1)
-            best[list(others)] = -np.inf
-            order = np.argsort(-best)[: min(most, len(best) - len(set(others)))]
-            corners = self.corner[window[order, number, way[order]]]
-            out.append(
-                [
-                    Place(int(case), *ways[int(way[case])], tuple(int(n) for n in corner), float(best[case]))
-                    for case, corner in zip(order, corners, strict=True)
-                ]
-            )
+            mine = np.where(np.isin(self.case, others)[:, None], -np.inf, like[:, number])
+            order = np.argsort(-mine, axis=None)[: min(most, int(np.isfinite(mine).sum()))]
+            stretches, chosen = np.unravel_index(order, mine.shape)
+            corners = self.corner[window[stretches, number, chosen]]
+            rows = zip(self.case[stretches], chosen, corners, mine[stretches, chosen], strict=True)
+            out.append([Place(int(c), *ways[int(w)], _ints(at), float(value)) for c, w, at, value in rows])
         return out
+
+
+def _ints(values: NDArray[np.int16]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
 
 
 def _coarse(image: Array) -> Array:

@@ -1,7 +1,7 @@
 """Is a sample the copy of a training case? Its distance to the nearest one, beside that of unseen real cases.
 
 Real cases that were not trained on also have a nearest training case; how near, is the yardstick: a sample
-that is nearer than all but one in a thousand of them is taken for a copy (nearest-neighbour distance ratio,
+that is nearer than all but one in two hundred of them is taken for a copy (nearest-neighbour distance ratio,
 after Dar et al. 2024, arXiv 2402.01054, on aligned images instead of a trained embedding).
 """
 
@@ -55,7 +55,7 @@ class Limit:
 def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
     """Return the yardstick from unseen real cases; `percentile` of them may be taken for copies.
 
-    Some hundred cases do not show one in a thousand: Fisher's z of their likeness (arctanh) is taken for
+    Some hundred cases do not show one in two hundred: Fisher's z of their likeness (arctanh) is taken for
     normal, its centre and spread from median and MAD, which near-identical real cases do not move.
     """
     likeness = np.array([near.likeness for near in unseen])

@@ -1,7 +1,7 @@
 """The training case that a picture is most like, wherever it lies and however it is turned, in four numbers.
 
 Three stages, each on what the one before has left: all windows of all cases on a coarse scale (`index`), the
-likeliest cases at all small shifts, and the best of these laid over the picture by an affine map (`align`).
+likeliest places at all small shifts, and the best of these laid over the picture by an affine map (`align`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from medunet.gate.align import align
 from medunet.gate.index import Index, Place, inner, margin
 from medunet.gate.views import Array, View, local_contrast, unexplained
 
-LIKELIEST = {2: 150, 3: 80}  # cases that are compared at all shifts
+LIKELIEST = {2: 500, 3: 100}  # places that are compared at all shifts
 LAID_OVER = {2: 10, 3: 4}  # of them that are laid over the picture
 SLACK = 4  # compared voxels around a window: the index is exact to COARSER, half of it on average
 GREY, IMAGE, TEXTURE, FOREGROUND, KNOWN = range(5)  # channels of a padded case

@@ -19,6 +19,7 @@ Labels = NDArray[np.uint8]
 
 LONGEST = {2: 48, 3: 24}  # voxels of the longest axis that is compared; finer detail is mostly noise
 SHORTEST = 8  # an axis is not averaged below it
+SMOOTH = 0.7  # sigma in compared voxels: a copy that is moved by a part of one keeps its texture
 NEIGHBOURHOOD = 4.0  # sigma, in compared voxels, over which brightness and contrast are made equal
 NOISE_TIMES = 3.0  # contrast below three times the noise is not blown up
 FLAT = 0.05  # nor below this share of the image's own contrast
@@ -102,6 +103,7 @@ def view_of(image: Array, mask: Labels, window: Sequence[int]) -> View:
     """
     by = factors(window)
     grey = averaged(filled(image.mean(0), window), by)
+    grey = np.asarray(ndimage.gaussian_filter(grey, SMOOTH, mode="nearest"), np.float32)
     labels = filled(mask, window, "constant").astype(np.uint8)
     inner = tuple(slice(k // 2, n // k * k, k) for n, k in zip(labels.shape, by, strict=True))
     contrast = local_contrast(grey)
