@@ -86,12 +86,9 @@ def demo(
     parts.append(_part("Abdomen CT, 3D", "phantom_ct", "HU windows", PHANTOM_NOTE, data, left))
     results = [_run(part, workspace, settings) for part in parts]
     batch = _batch(results[-1], workspace)
-    first = parts[0]
-    segmenter = Path(results[0]["run"])
-    share = minutes / MINUTES
-    made = synthesis(first.card, first.data, segmenter, workspace, SYNTHESIS_MINUTES * share)
+    made = _synthesis(parts[0], results[0], workspace, SYNTHESIS_MINUTES * minutes / MINUTES)
     commands = _commands(results, workspace)
-    reports = [Path(result["report"]) for result in (*results, made)]
+    reports = [Path(result["report"]) for result in (*results, *([made] if made else []))]
     _tell(results, reports, workspace / "masks", commands, time.monotonic() - begun)
     seconds = round(time.monotonic() - begun, 1)
     return {"parts": results, "studies": batch, "synthesis": made, "seconds": seconds, "commands": commands}
@@ -138,6 +135,13 @@ def _baseline(card: Card, training: Sequence[Case]) -> Predict:
             bar.advance()
     windows = learn_windows(known, tuple(card.labels))
     return lambda volume: windows(volume.array, volume.spacing_mm)
+
+
+def _synthesis(part: Part, result: dict[str, Any], workspace: Path, minutes: float) -> dict[str, Any] | None:
+    """Make synthetic nuclei; None without the example image: minutes are too little for volumes."""
+    if part.card.dims != 2:
+        return None
+    return synthesis(part.card, part.data, Path(result["run"]), workspace, minutes)
 
 
 def _batch(result: dict[str, Any], workspace: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from medunet.workflows.progress import say
 from medunet.workflows.sample import Order, sample
 from medunet.workflows.train import train
 
-RECIPES = {2: "synth_nuclei", 3: "synth_hippocampus"}
-COUNT = {2: 64, 3: 16}
+RECIPE = "synth_nuclei"
+COUNT = 64
 NOTE = (
     "Synthesis: with so little training the scans obey their masks but are smoother than real ones. Whether "
     "such cases help a training must be measured: pipelines/augment_and_compare.py."
@@ -27,11 +27,11 @@ def synthesis(card: Card, data: Path, segmenter: Path, workspace: Path, minutes:
     say(f"\nSynthetic scans with masks, like: {card.title}")
     judging = RunFolder.open(segmenter)
     folds = judging.recipe.folds  # the same cases are held out
-    recipe = load_generator(RECIPES[card.dims], [f"training.budget={60 * minutes:.0f}s", f"folds={folds}"])
+    recipe = load_generator(RECIPE, [f"training.budget={60 * minutes:.0f}s", f"folds={folds}"])
     trained = train(recipe, card=card, data=data, fold=0, workspace=workspace)
     run = RunFolder.open(Path(trained["run"]))
     judged = judge(run, workspace=workspace, segmenter=judging)
-    made = sample(run, workspace / "synthetic", Order(COUNT[card.dims]), workspace=workspace)
+    made = sample(run, workspace / "synthetic", Order(COUNT), workspace=workspace)
     admitted = admit(Path(made["set"]), workspace=workspace, segmenter=judging)
     say(NOTE)
     return {

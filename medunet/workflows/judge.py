@@ -20,7 +20,9 @@ from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.metrics.measures import dice
 from medunet.metrics.pair import pairs
+from medunet.metrics.quality.adherence import adherence
 from medunet.metrics.quality.encoder import pooled_features
+from medunet.metrics.quality.halves import FEWEST
 from medunet.metrics.quality.report import ImageSet, quality
 from medunet.tasks.generate import Generator
 from medunet.tasks.segment import Segmenter, predict_outputs
@@ -68,9 +70,7 @@ def judge(
     synthetic = ImageSet(list(twins.synthetic), list(twins.masks))
     if known is not None:
         real, synthetic = _seen_by(known, real, generator), _seen_by(known, synthetic, generator)
-    found = quality(real, synthetic, dict(enumerate(run.card.label_names, 1)))
-    result["adherence"] = found.pop("adherence", {})
-    result["quality"] = found
+    result |= _compared(real, synthetic, run)
     folder = out or run.fold(generator.fold) / "evaluation"
     with write_atomic(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
@@ -130,6 +130,16 @@ def _dice(image: Images, mask: MaskArray, segmenter: Segmenter, generator: Gener
         segmenter.networks, torch.from_numpy(image), run.plan, run.recipe, mask.shape, segmenter.device
     )
     return [dice.measure(pair) for pair in pairs(mask, found, range(1, plan.outputs), plan.spacing_mm)]
+
+
+def _compared(real: ImageSet, synthetic: ImageSet, run: RunFolder) -> dict[str, Any]:
+    """Return adherence and, with enough cases for two halves, how alike the sets are."""
+    if len(real.images) >= FEWEST:
+        found = quality(real, synthetic, dict(enumerate(run.card.label_names, 1)))
+        return {"adherence": found.pop("adherence", {}), "quality": found}
+    say(f"{len(real.images)} held-out cases: too few to say how alike real and synthetic scans are.")
+    of_labels = adherence(synthetic.dice, real.dice) if synthetic.dice and real.dice else {}
+    return {"adherence": {label: one.as_json() for label, one in of_labels.items()}, "quality": {}}
 
 
 def _tell(result: dict[str, Any], folder: Path) -> None:

@@ -130,8 +130,11 @@ def test_every_dot_has_a_name_of_its_own():
     assert study._key != other._key
 
 
-def test_arms_differ_in_nothing_but_what_they_are_named_after(tmp_path: Path):
+def test_arms_differ_in_nothing_but_what_they_are_named_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     orders: list[SetOrder] = []
+    monkeypatch.setattr(DoseResponse, "_control", lambda study, dot: tmp_path / "control")
     study = DoseResponse(small(), card(2), tmp_path, tmp_path, GRID, maker(orders), tmp_path)
     found = {
         arm: study._recipe(Dot(2, arm, ratio, 7)) for arm, ratio in (("none", 0), ("strong", 0), ("gated", 1))
