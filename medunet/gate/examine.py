@@ -47,8 +47,12 @@ class Examiner:
         plan: Plan,
         names: Sequence[str],
         settings: GateSettings,
+        bare: Sequence[Piece] = (),
     ) -> Examiner:
-        """Learn from whole training cases; `images`: their content hashes, `window`: the samples' shape."""
+        """Learn from whole training cases; `images`: content hashes, of these and then of `bare`.
+
+        window: the samples' shape; bare: scans that were learnt from without a mask.
+        """
         random = np.random.default_rng(0)
         count = min(WINDOWS, EACH * len(training))
         drawn = [draw(training[n % len(training)], window, plan, random) for n in range(count)]
@@ -56,7 +60,7 @@ class Examiner:
         gallery = Gallery.of([piece.mask for piece in training], window)
         sources = tuple(Source(piece.mask, piece.case) for piece in training)
         return cls(
-            Guard(training, window, plan, settings.memory_percentile),
+            Guard(training, window, plan, settings.memory_percentile, bare=bare),
             tuple(images),
             Intensities.of(pictures, masks, plan.outputs),
             Spectra.of(pictures, masks, plan.outputs),

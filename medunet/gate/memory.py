@@ -73,11 +73,21 @@ class Guard:
     """The training cases in memory, and the yardstick: each of them beside those of all other patients."""
 
     def __init__(
-        self, training: Sequence[Piece], window: Sequence[int], plan: Plan, percentile: float, seed: int = 0
+        self,
+        training: Sequence[Piece],
+        window: Sequence[int],
+        plan: Plan,
+        percentile: float,
+        seed: int = 0,
+        bare: Sequence[Piece] = (),
     ) -> None:
-        """Take whole training cases and the shape of the samples."""
+        """Take whole training cases and the shape of the samples; `bare`: scans learnt from without a mask.
+
+        These are searched like the others, and numbered after them; the yardstick has no use for them.
+        """
         self.training, self.window, self.plan = training, tuple(window), plan
-        views = [view_of(piece.image, piece.mask, window) for piece in training]
+        self.patients = [piece.patient for piece in (*training, *bare)]
+        views = [view_of(piece.image, piece.mask, window) for piece in (*training, *bare)]
         compared = [n // k for n, k in zip(window, factors(window), strict=True)]
         self.memory = Memory(views, compared)
         self.limit = limit_of(self._left_out(seed), percentile)
@@ -93,8 +103,8 @@ class Guard:
         room = max(piece.mask.size for piece in self.training) / float(np.prod(self.window))
         chosen = np.resize(order, min(MOST_UNSEEN, len(order) * int(np.clip(room, 1, EACH))))
         same: dict[str, list[int]] = {}
-        for number, piece in enumerate(self.training):
-            same.setdefault(piece.patient, []).append(number)
+        for number, patient in enumerate(self.patients):
+            same.setdefault(patient, []).append(number)
         drawn = [draw(self.training[int(n)], self.window, self.plan, random) for n in chosen]
         views = [view_of(piece.image, piece.mask, self.window) for piece in drawn]
         return self.memory.near(views, [same[piece.patient] for piece in drawn])

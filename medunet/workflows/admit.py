@@ -190,9 +190,10 @@ class Admitting:
         say(f"Learning from {len(self.ground.training)} real training cases ...")
         run = self.ground.run
         images = [self.ground.image(case) for case in self.ground.training]
-        training = self.ground.pieces(self.ground.training)
+        images += [scan.image for scan in self.ground.unlabelled.scans]
+        training, bare = self.ground.pieces(self.ground.training), self.ground.bare
         return Examiner.of(
-            training, images, run.plan.patch_voxels, run.plan, run.card.label_names, self.settings
+            training, images, run.plan.patch_voxels, run.plan, run.card.label_names, self.settings, bare
         )
 
     @cached_property

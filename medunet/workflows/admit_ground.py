@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ from medunet.data.cases import Case
 from medunet.data.content import image_part
 from medunet.errors import ConfigError, DataError
 from medunet.gate.pieces import Piece
-from medunet.workflows.prepare import fill_cache, survey
+from medunet.tasks.synthesize import read_learnt
+from medunet.workflows.prepare import Survey, fill_cache, survey
 from medunet.workflows.synthetic_set import hashed_patient
+from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
 WEIGHTS = "weights.safetensors"
 
@@ -30,6 +32,7 @@ class Ground:
     fold: int
     cases: dict[str, Case]
     entries: dict[str, Entry]
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
 
     @classmethod
     def of(cls, run: RunFolder, fold: int, workspace: Path) -> Ground:
@@ -47,7 +50,7 @@ class Ground:
                 f"{found.data}: {len(missing)} cases that {run.path} was trained on are not there as they "
                 f"were, such as {missing[0]}; a copy of them could not be told. Put them back."
             )
-        return cls(run, fold, found.cases, kept)
+        return cls(run, fold, found.cases, kept, _bare(run, fold, found, cache))
 
     @property
     def training(self) -> tuple[str, ...]:
@@ -69,10 +72,33 @@ class Ground:
         """Return whole cases as the generator's training saw them."""
         return [self._piece(case) for case in cases]
 
+    @property
+    def bare(self) -> list[Piece]:
+        """The scans that the generator has learnt from without a mask; nothing is labelled in them here."""
+        out = []
+        for scan, entry in zip(self.unlabelled.scans, self.unlabelled.entries, strict=True):
+            image = np.asarray(entry.image, np.float32)
+            out.append(Piece(scan.case, scan.patient, image, np.zeros(image.shape[1:], np.uint8)))
+        return out
+
     def _piece(self, case: str) -> Piece:
         entry = self.entries[case]
         image = np.asarray(entry.image, np.float32)
         return Piece(case, self.run.folds.patients[case], image, np.asarray(entry.mask))
+
+
+def _bare(run: RunFolder, fold: int, found: Survey, cache: Path) -> Unlabelled:
+    """Return the scans without a mask that a generator knows; DataError if one is gone."""
+    if not run.makes_scans or not run.generator.unlabelled:
+        return Unlabelled()
+    out = unlabelled_scans(run, fold, found, cache)
+    known = {scan.image for scan in read_learnt(run.fold(fold)).unlabelled}
+    if missing := known - {scan.image for scan in out.scans}:
+        raise DataError(
+            f"{found.data}: {len(missing)} scans that {run.path} has learnt from without a mask are gone or "
+            "changed; a copy of them could not be told. Put them back."
+        )
+    return out
 
 
 def generator_of(manifest: Manifest, workspace: Path) -> tuple[RunFolder, int]:

@@ -76,6 +76,21 @@ def test_another_image_of_a_training_mask_is_no_copy(guard: Guard) -> None:
     assert np.median([one.image for one in near]) > np.median([one.texture for one in near])
 
 
+def test_the_copy_of_a_scan_without_a_mask_is_found_too() -> None:
+    """A generator that has learnt from it was told another mask for the copy, or none that fits."""
+    training = [person(seed, (72, 80)) for seed in range(8)]
+    bare = [person(seed, (72, 80)) for seed in range(20, 24)]
+    blank = [Piece(p.case, p.patient, p.image, p.mask * 0) for p in bare]
+    guard = Guard(training, (40, 40), PLAN, 0.1, bare=blank)
+    assert guard.limit.unseen == Guard(training, (40, 40), PLAN, 0.1).limit.unseen
+    copies = [Piece("s", "s", p.image[:, 9:49, 13:53], p.mask[9:49, 13:53]) for p in bare]
+    found = guard.near(copies)
+    assert [one.case for one in found] == [8, 9, 10, 11]
+    assert not any(guard.limit.check(one, "x").passed for one in found)
+    others = guard.near([person(300 + n, (40, 40)) for n in range(4)])
+    assert all(guard.limit.check(one, "x").passed for one in others)
+
+
 def test_a_patient_is_never_compared_with_itself() -> None:
     """Two scans of one patient: left out together, else every limit would be that of a copy."""
     training = [person(seed, (48, 48)) for seed in range(8)]

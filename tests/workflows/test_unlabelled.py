@@ -16,6 +16,7 @@ from medunet.config.run import RunFolder
 from medunet.engine.distributed import World
 from medunet.errors import ConfigError, DataError
 from medunet.tasks.synthesize import read_learnt
+from medunet.workflows.admit_ground import Ground
 from medunet.workflows.generator_fold import GeneratorFold
 from medunet.workflows.learnt_cases import learnt_from
 from medunet.workflows.prepare import fill_cache, survey
@@ -23,29 +24,36 @@ from medunet.workflows.records import folds_of_run
 from medunet.workflows.sample import Order, sample
 from medunet.workflows.synthetic_cases import check_fold_safe
 from medunet.workflows.synthetic_set import SyntheticSet
-from tests.phantoms import generator_recipe
-from tests.workflows.conftest import balls, table_card, trained
+from tests.phantoms import card, generator_recipe
+from tests.workflows.conftest import balls, trained
 
 FEW = {"patients": 2}
 
 
+BY_PATIENT = card(2, attributes="facts.csv", patient=r"(case_\d+)")
+
+
+def scan(place: Path, seed: int) -> None:
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (40, 44)).astype(np.uint8)).save(place)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Two labelled patients of four, and scans without a mask; some are twins of labelled ones."""
+    """Two labelled patients of four, three more scans without a mask, and two that must not be learnt from."""
     workspace = tmp_path_factory.mktemp("few")
     data = balls(workspace)
     for number in range(8, 11):  # patients of their own
-        image = np.random.default_rng(number).integers(0, 255, (40, 44)).astype(np.uint8)
-        Image.fromarray(image).save(data / f"images/case_{number:02d}.png")
-    probe = trained(generator_recipe(name="probe", training=FEW), workspace)
-    held_out = probe.folds.validation[0][0]
-    shutil.copy(data / f"images/{held_out}.png", data / "images/case_11.png")  # a held-out scan in disguise
-    return trained(generator_recipe(unlabelled=True, training=FEW), workspace)
+        scan(data / f"images/case_{number:02d}.png", number)
+    probe = trained(generator_recipe(name="probe", training=FEW), workspace, card=BY_PATIENT)
+    held_out = probe.folds.validation[0]
+    shutil.copy(data / f"images/{held_out[0]}.png", data / "images/case_11.png")  # under another name
+    scan(data / f"images/{held_out[1]}b.png", 12)  # a second scan of a held-out patient
+    return trained(generator_recipe(unlabelled=True, training=FEW), workspace, card=BY_PATIENT)
 
 
 def fold_of(run: RunFolder) -> GeneratorFold:
     cache = run.path.parents[1] / "cache"
-    found = survey(table_card(), Path(run.origin["data"]), cache)
+    found = survey(BY_PATIENT, Path(run.origin["data"]), cache)
     world = World(0, 1, torch.device("cpu"))
     return GeneratorFold(run, 0, world, fill_cache(found, run.plan, cache), None, {}, found)
 
@@ -99,6 +107,20 @@ def test_a_set_is_fine_for_a_fold_that_leaves_the_patients_out_but_not_where_the
     told = [one.model_copy(update={"labelled": True}) for one in manifest.trained_on]
     with pytest.raises(DataError, match="leaves out"):
         check_fold_safe(run, 0, manifest.model_copy(update={"trained_on": tuple(told)}), (), tmp_path / "set")
+
+
+def test_the_gate_looks_for_copies_among_them_too(run: RunFolder, tmp_path: Path):
+    workspace = run.path.parents[1]
+    ground = Ground.of(run, 0, workspace)
+    assert {piece.case for piece in ground.bare} == {s.case for s in read_learnt(run.fold(0)).unlabelled}
+    assert not any(piece.mask.any() for piece in ground.bare)
+    bare = Path(run.origin["data"]) / "images/case_09.png"
+    away = bare.rename(tmp_path / "away.png")
+    try:
+        with pytest.raises(DataError, match="1 scans that .* learnt from without a mask are gone or changed"):
+            Ground.of(run, 0, workspace)
+    finally:
+        away.rename(bare)
 
 
 def test_nothing_changes_where_it_is_not_asked_for(generator: RunFolder):
