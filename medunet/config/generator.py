@@ -82,6 +82,7 @@ class Sampling(Record):
         1.0, ge=0
     )  # 1: the condition as it is; above, attributes are followed more strictly
     batch_size: int | None = Field(None, ge=1)  # default: 32 in 2D, 4 in 3D
+    grain: bool = True  # add the fine noise that training cases have and the network has not learnt
     masks: Masks = Masks()
 
 

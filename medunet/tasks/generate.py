@@ -17,6 +17,8 @@ from medunet.diffusion import guided, sample
 from medunet.engine.checkpoint import load_weights
 from medunet.engine.distributed import pick_device
 from medunet.errors import DataError
+from medunet.tasks.grain import PREFIX as GRAIN
+from medunet.tasks.grain import Grain
 from medunet.tasks.space import PIXELS, PREFIX, Space, channels_of, space_of
 from medunet.tasks.synthesize import from_distances, make_denoiser, make_objective, read_learnt, told
 
@@ -43,6 +45,7 @@ class Generator:
     learnt: Learnt
     device: torch.device
     space: Space = PIXELS
+    grain: Grain | None = None
 
     @classmethod
     def load(cls, run: RunFolder, *, fold: int | None = None, device: str | None = None) -> Generator:
@@ -54,14 +57,15 @@ class Generator:
         network, weights = make_denoiser(recipe, run.plan, learnt.attributes), load_weights(folder / WEIGHTS)
         space = space_of(recipe, run.plan, weights, folder / WEIGHTS)
         try:
-            network.load_state_dict({k: v for k, v in weights.items() if not k.startswith(PREFIX)})
+            others = (PREFIX, GRAIN)
+            network.load_state_dict({k: v for k, v in weights.items() if not k.startswith(others)})
         except RuntimeError as error:
             raise DataError(f"{folder / WEIGHTS}: the weights do not fit the run's config: {error}") from None
         if run.plan.dims == 2:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 16 % faster on a CPU
         if space.autoencoder is not None:
             space.autoencoder.to(place)
-        return cls(run, wanted, network.eval().to(place), learnt, place, space)
+        return cls(run, wanted, network.eval().to(place), learnt, place, space, Grain.of(weights))
 
     @torch.inference_mode()
     def images(
@@ -74,7 +78,10 @@ class Generator:
         """
         mask = told(torch.from_numpy(masks.astype(np.int64)), self.run.plan.outputs - 1)
         channels = channels_of(self.run.generator, self.run.plan.channels)
-        return self._sampled(self.space.coarse(mask), codes, seeds, channels, how)
+        out = self._sampled(self.space.coarse(mask), codes, seeds, channels, how)
+        if self.grain is None or not self.run.generator.sampling.grain:
+            return out
+        return np.stack([self.grain.over(*each) for each in zip(out, masks, seeds, strict=True)])
 
     @torch.inference_mode()
     def masks(self, codes: NDArray[np.float32], seeds: Seeds, **how: Unpack[Wishes]) -> NDArray[np.uint8]:

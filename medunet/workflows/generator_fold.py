@@ -23,6 +23,7 @@ from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
 from medunet.models.lora import add_lora, merge_lora
 from medunet.tasks.generate import Generator
+from medunet.tasks.grain import Grain
 from medunet.tasks.space import Space, autoencoder_choice, space_of
 from medunet.tasks.synthesize import (
     LEARNT,
@@ -39,6 +40,7 @@ from medunet.workflows.prepare import Survey
 from medunet.workflows.twins import make_twins
 from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
+GRAIN_CASES = {2: 64, 3: 16}  # training cases that the grain is measured on
 SHEET_CASES = 8  # held-out cases whose masks are given a synthetic image beside the real one
 
 
@@ -47,6 +49,7 @@ class GeneratorFold(Fold):
     """The training of one fold of a generator."""
 
     found: Survey
+    grain: Grain | None = None  # measured when the network is trained
 
     @cached_property
     def _stage(self) -> AutoencoderChoice | None:
@@ -184,7 +187,22 @@ class GeneratorFold(Fold):
         if self.run.generator.lora is not None:
             merge_lora(network)
             weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        return weights | self.space.state()
+        self.grain = self._grain(network)
+        return weights | self.space.state() | ({} if self.grain is None else self.grain.state())
+
+    def _grain(self, network: nn.Module) -> Grain | None:
+        """Return what the network's scans lack of the noise of training cases."""
+        recipe, plan = self.run.generator, self.run.plan
+        if recipe.makes == "masks" or not recipe.sampling.grain:
+            return None
+        chosen = self.learners[:: -(-len(self.learners) // GRAIN_CASES[plan.dims])]
+        made = make_twins(self._generator(network), chosen, "Measuring the grain of training scans")
+        return Grain.measured(list(made.real), list(made.synthetic), list(made.masks), plan.outputs)
+
+    def _generator(self, network: nn.Module) -> Generator:
+        device = self.world.device
+        network = network.to(device).eval()
+        return Generator(self.run, self.number, network, self.learnt, device, self.space, self.grain)
 
     def _learnt_from(self) -> dict[str, Any]:
         bare = len(self.learnt.unlabelled)
@@ -196,8 +214,7 @@ class GeneratorFold(Fold):
         if facts["final"]:
             self.tracker.metrics(facts["steps"], {f"final_{k}": v for k, v in facts["final"].items()})
         if self.run.generator.makes == "images" and self.held_out:
-            made = Generator(self.run, self.number, network, self.learnt, self.world.device, self.space)
-            twins = make_twins(made, self.held_out[:SHEET_CASES])
+            twins = make_twins(self._generator(network), self.held_out[:SHEET_CASES])
             self.tracker.picture(
                 "samples/held_out.png", twin_sheet(twins, range(len(twins.cases)), self.run.plan.spacing_mm)
             )
