@@ -88,20 +88,17 @@ class Grain:
 
     def _without_grid(self, image: Image) -> Image:
         """Return the image without the frequencies of the grids, along each axis."""
-        for axis in range(1, image.ndim) if self.periods else ():
-            size = image.shape[axis]
-            frequency = np.arange(size) / (2 * max(size - 1, 1))
+        for axis, size in enumerate(image.shape[1:] if self.periods else (), 1):
+            frequency = np.arange(size) / (2 * (size - 1))
             kept = np.ones(size)
             for period in self.periods:
                 for multiple in range(1, period // 2 + 1):
                     if gcd(multiple, period) == 1:
                         away = np.clip(np.abs(frequency - multiple / period) / NOTCH, 0, 1)
                         kept *= np.sin(np.pi / 2 * away) ** 2
-            # Cosines: a Fourier series would take the jump between opposite sides for detail.
-            waves = dct(image, axis=axis, norm="ortho") * np.expand_dims(
-                kept, [*range(axis), *range(axis + 1, image.ndim)]
-            )
-            image = idct(waves, axis=axis, norm="ortho")
+            # Mirrored at the outermost voxels, the series keeps a grid in step and has no jump between sides.
+            waves = dct(np.moveaxis(image, axis, -1), type=1) * kept
+            image = np.moveaxis(idct(waves, type=1), -1, axis)
         return image.astype(np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from medunet.config.run import RunFolder
 from medunet.engine.distributed import World
 from medunet.errors import ConfigError
 from medunet.tasks.generate import Generator
+from medunet.tasks.grain import PREFIX as GRAIN
 from medunet.tasks.synthesize import make_denoiser, read_learnt
 from medunet.workflows.generator_fold import GeneratorFold
 from medunet.workflows.new_run import create, reopen
@@ -30,7 +32,9 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 
 def weights(run: RunFolder, fold: int = 0) -> dict[str, torch.Tensor]:
-    return load_file(run.fold(fold) / "weights.safetensors")
+    """Those of the network; the grain is measured with them."""
+    found = load_file(run.fold(fold) / "weights.safetensors")
+    return {name: value for name, value in found.items() if not name.startswith(GRAIN)}
 
 
 def test_a_training_leaves_a_generator_that_loads(generator: RunFolder):
@@ -47,6 +51,18 @@ def test_a_training_leaves_a_generator_that_loads(generator: RunFolder):
     fresh = make_denoiser(generator.generator, generator.plan, loaded.learnt.attributes).state_dict()
     changed = [name for name, value in weights(generator).items() if not torch.equal(value, fresh[name])]
     assert len(changed) > len(fresh) / 2
+
+
+def test_the_grain_is_that_of_training_scans_and_can_be_left_out(generator: RunFolder):
+    found = Generator.load(generator, device="cpu")
+    assert found.grain is not None
+    assert found.grain.power.shape == (3, 1, 3)
+    assert found.grain.power.any()  # four steps teach no noise
+    mask, codes = np.zeros((1, 16, 16), np.uint8), np.full((1, len(found.learnt.attributes)), np.nan, "f4")
+    bare = dataclasses.replace(found, grain=None).images(mask, codes, [3])
+    assert np.array_equal(found.images(mask, codes, [3])[0], found.grain.over(bare[0], mask[0], 3))
+    smooth = trained(generator_recipe(name="smooth", sampling={"grain": False}), generator.path.parents[1])
+    assert Generator.load(smooth, device="cpu").grain is None
 
 
 def test_the_plan_is_of_the_preset_s_size_on_the_data_s_grid(generator: RunFolder):

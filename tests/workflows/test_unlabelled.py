@@ -39,7 +39,7 @@ def scan(place: Path, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Two labelled patients of four, three more scans without a mask, and two that must not be learnt from."""
+    """Two labelled patients of four, three more scans without mask, and two that must not be learnt from."""
     workspace = tmp_path_factory.mktemp("few")
     data = balls(workspace)
     for number in range(8, 11):  # patients of their own
