@@ -23,7 +23,7 @@ def sample(  # noqa: PLR0913  one parameter an option
     masks: Annotated[
         str | None,
         typer.Option(
-            help="New masks by deform, blend, transplant, gray_scott, flow or copy; default: the recipe's."
+            help="Masks: deform, blend, scatter, transplant, gray_scott, flow or copy; default: the recipe's."
         ),
     ] = None,
     attribute: Annotated[

@@ -171,7 +171,8 @@ def _problems() -> tuple[type[BaseException], ...]:
     """Import MLflow, quietly, and return all that may go wrong with a store or a server."""
     for key, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(key, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for loud in ("alembic", "mlflow.system_metrics"):
+        logging.getLogger(loud).setLevel(logging.WARNING)
     try:
         from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 

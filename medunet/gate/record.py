@@ -27,7 +27,7 @@ from medunet.errors import ConfigError, DataError
 from medunet.io.write import write_atomic
 
 KEY_BYTES = 32
-GATE = "gate.json"
+GATE, REVOKED = "gate.json", "revoked.jsonl"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,13 @@ def read_samples(folder: Path) -> dict[str, Sample]:
     return {sample.case: sample for sample in sorted(found, key=lambda one: one.number)}
 
 
+def read_revoked(folder: Path) -> frozenset[str]:
+    """Return the cases that were taken back for a patient who left: they count as never admitted."""
+    place = folder / REVOKED
+    lines = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
+    return frozenset(str(json.loads(line)["case"]) for line in lines)
+
+
 def write_record(folder: Path, name: str, record: Record | Mapping[str, Any]) -> None:
     """Write SET/admission/NAME in the canonical form, whole or not at all."""
     with write_atomic(folder / "admission" / name) as temporary:
@@ -136,9 +143,14 @@ def read_admitted(folder: Path, key: bytes) -> tuple[Admitted, ...]:
     (whom the generator has learnt from) was changed, or there is no case.
     """
     gate = gate_hash(folder)
-    card, samples = read_card(folder), read_samples(folder)
+    card, samples, gone = read_card(folder), read_samples(folder), read_revoked(folder)
     out = []
     for case in find_cases(card, folder).cases:
+        if case.id in gone:
+            raise DataError(
+                f"{case.images[0]}: was taken back for a patient who left (`medunet retire`). "
+                "Delete this file and its mask."
+            )
         record = read_admission(folder, case.id)
         if record is None or record.verdict != "admitted" or case.id not in samples:
             raise DataError(

@@ -32,7 +32,7 @@ from medunet.workflows.studies import Order
 from medunet.workflows.train import train
 
 ORTHANC = "orthanc+http://127.0.0.1:8042"  # where an Orthanc of one's own listens
-MINUTES = 5.5  # of training; with everything else below ten minutes on two cores
+MINUTES = 5.5  # of training; with everything but synthesis below ten minutes on two cores
 NUCLEI_SHARE = 0.27  # of the training time
 SYNTHESIS_MINUTES = 1.5  # of training a generator; about as much goes into judging and sampling
 PATIENTS = 24

@@ -12,7 +12,7 @@ from medunet.errors import ConfigError
 
 CONTROL = "strong"  # what synthetic data must beat
 WITHOUT = ("none", CONTROL)  # arms that learn from real cases alone
-PROCEDURAL, GATED = "procedural", "gated"  # masks without a generator; sets that passed the whole gate
+PROCEDURAL, GATED = "procedural", "gated"  # masks that nobody has; sets that passed the whole gate
 ARMS = (*WITHOUT, PROCEDURAL, "generated", GATED)  # `generated`: checks of privacy alone
 
 

@@ -100,7 +100,7 @@ def _advice(patients: int | None, compared: Sequence[Row]) -> Found:
     )
     other = best.get("against_procedural")
     if other and other["ci95"] and other["ci95"][0] <= 0:
-        reason += "; not shown to be better than the procedural arm, which needs no generator"
+        reason += "; not shown to be better than with procedural masks"
     return {"patients": patients, "use": True, "ratio": best["ratio"], "reason": reason}
 
 

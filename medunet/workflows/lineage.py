@@ -123,7 +123,7 @@ def tags_of_set(found: SyntheticSet) -> dict[str, Any]:
     """Return the MLflow tags of whatever has to do with a set: the same names at every step, to search by."""
     made = found.manifest
     return {
-        "synthetic.set": str(found.path),
+        "synthetic.set": found.path.name,
         "synthetic.manifest_sha256": found.sha256,
         "synthetic.generator": made.generator_name,
         "synthetic.generator_weights_sha256": made.weights_sha256,
@@ -139,7 +139,7 @@ def tags_of_gate(found: SyntheticSet, gate_sha256: str, admitted: int, rejected:
 
 def tags_of_generator(found: SyntheticSet) -> dict[str, Any]:
     """Return the tag that a generator's own MLflow run gets for a set that was made with it."""
-    return {f"made.{found.sha256[:SHORT]}": str(found.path)}
+    return {f"made.{found.sha256[:SHORT]}": found.path.name}
 
 
 def _paths(runs: Sequence[str]) -> set[Path]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from medunet.errors import ConfigError
+from medunet.gate.record import REVOKED
 from medunet.workflows.progress import say
 from medunet.workflows.records import Records, TrainedFold, find_records, folds_of_run
 from medunet.workflows.synthetic_pair import append_line
-from medunet.workflows.synthetic_set import REVOKED, SyntheticSet, hashed_patient
+from medunet.workflows.synthetic_set import SyntheticSet, hashed_patient
 
 MOVED = ("images", "masks", "weights", "admission")
 

@@ -23,10 +23,11 @@ from medunet.config.card import SYNTHETIC_CARD, Card
 from medunet.config.load import read_yaml, write_yaml
 from medunet.config.samples import Manifest, Sample
 from medunet.errors import ConfigError, DataError
+from medunet.gate.record import read_revoked
 from medunet.io.write import write_atomic
 from medunet.workflows.synthetic_pair import Origin, append_line, case_name, check_pair, sha256_of, write_pair
 
-MANIFEST, SAMPLES, CARD, REVOKED = "manifest.json", "samples.jsonl", "card.yaml", "revoked.jsonl"
+MANIFEST, SAMPLES, CARD = "manifest.json", "samples.jsonl", "card.yaml"
 PICTURE, PICTURE_MASK = "images/{case}.*", "masks/{case}.png"
 VOLUME, VOLUME_MASK = "images/{case}.nii.gz", "masks/{case}.nii.gz"
 Array = NDArray[Any]
@@ -67,9 +68,7 @@ class SyntheticSet:
 
     def revoked(self) -> frozenset[str]:
         """Return the cases that were taken back for a patient who left: they count as never admitted."""
-        place = self.path / REVOKED
-        lines = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
-        return frozenset(str(json.loads(line)["case"]) for line in lines)
+        return read_revoked(self.path)
 
     def image_path(self, case: str) -> Path:
         """Return the image of a case, also of one in quarantine; where it would lie if there is none."""

@@ -113,6 +113,14 @@ def test_a_case_without_an_admitted_record_is_refused(tmp_path: Path) -> None:
         read_admitted(folder, KEY)
 
 
+def test_a_case_that_was_taken_back_is_refused_wherever_its_files_come_from(tmp_path: Path) -> None:
+    folder = synthetic_set(tmp_path / "set", 2)
+    admit_all(folder, KEY)
+    (folder / "revoked.jsonl").write_text('{"case": "syn_0001"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"syn_0001.png: was taken back for a patient who left"):
+        read_admitted(folder, KEY)
+
+
 def test_hashes_are_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")  # FIPS 180-2, appendix B.1

@@ -251,8 +251,8 @@ def people(workspace: Path) -> Path:
     random = np.random.default_rng(0)
     for place in sorted((data / "images").iterdir()):
         tissue = gaussian_filter(random.normal(size=SHAPE), 2.0)
-        pixels = np.asarray(Image.open(place)).T / 2 + 25 * tissue / tissue.std()
-        write_image(place, np.clip(pixels + 40, 0, 255).astype(np.uint8), np.eye(3))
+        pixels = np.asarray(Image.open(place)).T / 5 + 30 * tissue / tissue.std()
+        write_image(place, np.clip(pixels + 80, 0, 255).astype(np.uint8), np.eye(3))
     return data
 
 
