@@ -134,12 +134,14 @@ class Fold:
     def _share(self, batch: int) -> float:
         """Return which share of a batch is synthetic: none in the last part of the budget.
 
+        No synthetic case is seen more often than a real one, however few were admitted.
         Exact with a budget in steps. With one in time, batches are prepared a few ahead: so many come late.
         """
         choice, how = self.run.recipe.synthetic, self.run.recipe.training
         if choice is None or self.trainer.clock.progress(batch // how.accumulate) >= 1 - choice.real_only:
             return 0.0
-        return choice.batch_share
+        made = len(self.synthetic.entries) if self.synthetic else 0
+        return min(choice.batch_share, made / (made + len(self.learners)))
 
     def _score(self, cases: int | None) -> Score | None:
         if not (chosen := self._watched(cases)):

@@ -159,8 +159,11 @@ class GeneratorFold(Fold):
     def source(self, patch_voxels: tuple[int, ...]) -> ConditionedSource:
         """Return the training patches of a size."""
         recipe, plan = self.run.generator, self.run.plan
+        bare = self.unlabelled.entries
+        # At least every second patch has a mask: else so few that the network learns to look away from it.
+        entries = [*self.learners * max(1, -(-len(bare) // len(self.learners))), *bare]
         return ConditionedSource(
-            self.entries_learnt_from,
+            entries,
             patch_voxels,
             plan.spacing_mm,
             recipe.augmentation,
@@ -168,7 +171,7 @@ class GeneratorFold(Fold):
             recipe.training.seed,
             (),
             self.run.card.mirror_pairs,
-            codes=codes_of(self.learnt, [entry.case for entry in self.entries_learnt_from]),
+            codes=codes_of(self.learnt, [entry.case for entry in entries]),
             distances_of=plan.outputs - 1 if recipe.makes == "masks" else 0,
         )
 

@@ -163,6 +163,9 @@ def test_too_much_that_is_ignored_is_refused() -> None:
     found = judge(agreements(1.0, 0.1, 1, ignored=0.4), real, ["a"], GateSettings(bins=1))
     assert not found[0].passed
     assert "40%" in found[0].reason
+    weak = Yardstick.of(agreements(0.8, 0.1, 9, ignored=0.45), 1)  # a segmenter that real cases puzzle too
+    assert judge(agreements(1.0, 0.1, 1, ignored=0.4), weak, ["a"], GateSettings(bins=1))[0].passed
+    assert not judge(agreements(1.0, 0.1, 1, ignored=0.5), weak, ["a"], GateSettings(bins=1))[0].passed
 
 
 # --------------------------------------------------------------------------------------------- duplicates

@@ -84,6 +84,10 @@ def test_the_last_part_of_the_budget_is_learnt_from_real_cases(clock: Clock, ste
     chosen = recipe(synthetic={"set": "any", "batch_share": 0.4}, training={"accumulate": 2})
     fold = Fold(SimpleNamespace(recipe=chosen), 0, ALONE, {}, None, {})  # type: ignore[arg-type]
     fold.trainer = SimpleNamespace(clock=clock)  # type: ignore[assignment]
+    fold.learners = [None] * 3  # type: ignore[assignment]
+    fold.synthetic = SimpleNamespace(entries=[None] * 6)  # type: ignore[assignment]
     assert [fold._share(batch) for batch in range(40)] == [
         0.4 if batch < 2 * steps else 0.0 for batch in range(40)
     ]
+    fold.synthetic = SimpleNamespace(entries=[None])  # type: ignore[assignment]
+    assert fold._share(0) == (0.25 if steps else 0.0)
