@@ -81,7 +81,7 @@ class Generator:
         out = self._sampled(self.space.coarse(mask), codes, seeds, channels, how)
         if self.grain is None or not self.run.generator.sampling.grain:
             return out
-        return np.stack([self.grain.over(*each) for each in zip(out, masks, seeds, strict=True)])
+        return np.stack([self.grain.over(*each) for each in zip(out, masks, codes, seeds, strict=True)])
 
     @torch.inference_mode()
     def masks(self, codes: NDArray[np.float32], seeds: Seeds, **how: Unpack[Wishes]) -> NDArray[np.uint8]:

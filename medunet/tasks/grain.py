@@ -1,17 +1,17 @@
-"""The grain of a scanner: fine noise that a small network learns last, measured and laid over what it makes.
+"""The grain of a scanner: fine noise that a small network learns last, laid over the scans that it makes.
 
-A denoiser answers with what is likely, and that is smooth. What its scans lack can be measured in seconds: at
-each fine frequency and in each label, the power of real training scans less that of synthetic ones for the
-same masks. Normal noise of that power is added, as video decoders add film grain (Norkin & Birkbeck, DCC
-2018). Where patches of a network show as a grid, its frequencies are first taken out. A network that lacks
-nothing is given nothing.
+A denoiser answers with what is likely, and that is smooth. What its scan lacks can be measured: at each fine
+frequency and in each label, the power of a training scan of the same kind less that of the synthetic one.
+Normal noise of that power is added, as video decoders add film grain (Norkin & Birkbeck, DCC 2018). Where
+patches of the network show as a grid, its frequencies are first taken out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from math import gcd
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,93 +20,139 @@ from scipy.fft import dct, idct
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from medunet.metrics.quality.spectrum import grid_ratio, radial_power
+from medunet.metrics.quality.spectrum import grid_power, radial_power
 
 PREFIX = "grain."  # of its numbers among a generator's weights: a sample is re-made from one file
 EDGES = (0.3, 0.4, 0.5, 1.0)  # of the bands, in cycles per voxel; what is coarser is anatomy
 PERIODS = (2, 4)  # voxels; coarser grids cannot be taken out without the anatomy
-GRID = 1.2  # times the real power at the frequencies of a grid: as the gate has it
+SPANNED, GRID = 99.0, 1.2  # a grid is the network's above so many times this percentile of the real scans
 NOTCH = 0.05  # cycles per voxel on either side of a grid's frequency
 BORDER_VOXELS = 1.0  # sigma over which the grain of a label goes over into that of the next
-LEAST_VOXELS, LEAST_CASES = 64, 4  # of a label, to be measured; else it has the grain of the whole image
+LEAST_VOXELS = 64  # of a label, to be measured; with fewer it has the grain of the whole image
 
+Array = NDArray[np.float64]
 Image = NDArray[np.float32]  # (C, *S)
 Mask = NDArray[np.uint8]  # (*S)
 
 
 @dataclass(frozen=True)
 class Grain:
-    """Power (labels, channels, bands) of the noise to add, and periods of the grids to take out."""
+    """What the fine detail of training scans is like."""
 
-    power: NDArray[np.float64]
-    periods: tuple[int, ...]
+    power: Array  # (cases, 1 + labels, C, bands): of the whole image, then of each label; NaN: too small
+    mixing: Array  # (cases, C, C): makes independent noise as alike between channels as theirs
+    codes: Array  # (cases, attributes): NaN where a fact is not known
+    grids: Array  # (periods, 2): voxels, and the power at the grid over that beside it, that is still real
 
     @classmethod
     def measured(
-        cls, real: Sequence[Image], synthetic: Sequence[Image], masks: Sequence[Mask], outputs: int
+        cls, images: Sequence[Image], masks: Sequence[Mask], codes: NDArray[Any], outputs: int, patch: int
     ) -> Grain:
-        """Return what synthetic scans lack beside the real ones of the same masks (labels < `outputs`)."""
-        periods = tuple(p for p in PERIODS if grid_ratio(synthetic, p) > GRID * grid_ratio(real, p))
-        bare = cls(np.empty(0), periods)
-        synthetic = [bare._without_grid(image) for image in synthetic]
-        pairs = list(zip(real, synthetic, masks, strict=True))
-        power = np.empty((outputs, len(real[0]), len(EDGES) - 1))
-        for label in range(outputs):
-            known = [pair for pair in pairs if (pair[2] == label).sum() >= LEAST_VOXELS]
-            enough = len(known) >= LEAST_CASES
-            power[label] = _lacking(known, label) if enough else _lacking(pairs, None)
-        return replace(bare, power=power)
+        """Learn from training scans; labels are below `outputs`, the network folds `patch` voxels an edge."""
+        pairs = list(zip(images, masks, strict=True))
+        power = [[_power(i, m, label) for label in (None, *range(outputs))] for i, m in pairs]
+        grids = []
+        for period in PERIODS:
+            peaks = [_grid(image, period) for image in images]
+            if patch % period == 0 and not np.isnan(peaks).all():
+                grids.append((period, GRID * np.nanpercentile(peaks, SPANNED)))
+        mixing = np.stack([_mixing(image) for image in images])
+        return cls(np.array(power), mixing, np.asarray(codes, float), np.reshape(grids, (-1, 2)))
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> Grain | None:
         """Return what `state` has put among a generator's weights; None: nothing was."""
         if PREFIX + "power" not in weights:
             return None
-        periods = weights[PREFIX + "periods"].tolist()
-        return cls(weights[PREFIX + "power"].double().numpy(), tuple(int(p) for p in periods))
+        return cls(*(weights[PREFIX + field.name].numpy() for field in fields(cls)))
 
     def state(self) -> dict[str, Tensor]:
         """Return its numbers, to be kept with the weights."""
-        periods = torch.tensor(self.periods, dtype=torch.int64)
-        return {PREFIX + "power": torch.from_numpy(self.power), PREFIX + "periods": periods}
+        return {
+            PREFIX + field.name: torch.from_numpy(np.ascontiguousarray(getattr(self, field.name)))
+            for field in fields(self)
+        }
 
-    def over(self, image: Image, mask: Mask, seed: int) -> Image:
-        """Return the image with grain, the same for a seed."""
+    def over(self, image: Image, mask: Mask, codes: NDArray[np.float32], seed: int) -> Image:
+        """Return the image with the grain of a training scan with such codes (A,); the same for a seed."""
+        random = np.random.default_rng(seed)
+        case = self._case(codes, random)
+        image = self._without_grid(image)
+        noise = np.tensordot(self.mixing[case], random.normal(size=image.shape), 1)
         axes = range(1, image.ndim)
-        waves = np.fft.rfftn(np.random.default_rng(seed).normal(size=image.shape), axes=axes)
-        *slow, last = mask.shape
-        squares = [*(np.fft.fftfreq(n) ** 2 for n in slow), np.fft.rfftfreq(last) ** 2]
-        band = np.digitize(np.sqrt(sum(np.meshgrid(*squares, indexing="ij"))), EDGES) - 1
+        waves, band = np.fft.rfftn(noise, axes=axes), _bands(mask.shape)
         labels = np.unique(mask)
         shares = [gaussian_filter((mask == label).astype(float), BORDER_VOXELS) for label in labels]
         total = sum(shares)
-        out = self._without_grid(image).astype(float)
+        out = image.astype(float)
         for label, share in zip(labels, shares, strict=True):
-            gain = np.where(band < 0, 0.0, np.sqrt(self.power[label])[:, band])
+            gain = np.where(band < 0, 0.0, np.sqrt(self._lacking(case, image, mask, int(label)))[:, band])
             out += share / total * np.fft.irfftn(waves * gain, mask.shape, axes)
         return out.astype(np.float32)
 
+    def _case(self, codes: NDArray[np.float32], random: np.random.Generator) -> int:
+        """Draw one of the training scans that agree with most of the codes that are known of both."""
+        differs = np.abs(self.codes - codes)
+        alike = (differs < 1e-6).sum(1)
+        return int(random.choice(np.flatnonzero(alike == alike.max())))
+
+    def _lacking(self, case: int, image: Image, mask: Mask, label: int) -> Array:
+        """Return the power (C, bands) that an image lacks in a label beside that training scan."""
+        wanted, has = self.power[case, 1 + label], _power(image, mask, label)
+        if np.isnan(wanted).any() or np.isnan(has).any():
+            wanted, has = self.power[case, 0], _power(image, mask, None)
+        return np.nan_to_num(np.maximum(wanted - has, 0.0))
+
     def _without_grid(self, image: Image) -> Image:
-        """Return the image without the frequencies of the grids, along each axis."""
-        for axis, size in enumerate(image.shape[1:] if self.periods else (), 1):
-            frequency = np.arange(size) / (2 * (size - 1))
-            kept = np.ones(size)
-            for period in self.periods:
-                for multiple in range(1, period // 2 + 1):
-                    if gcd(multiple, period) == 1:
-                        away = np.clip(np.abs(frequency - multiple / period) / NOTCH, 0, 1)
-                        kept *= np.sin(np.pi / 2 * away) ** 2
-            # Mirrored at the outermost voxels, the series keeps a grid in step and has no jump between sides.
-            waves = dct(np.moveaxis(image, axis, -1), type=1) * kept
-            image = np.moveaxis(idct(waves, type=1), -1, axis)
-        return image.astype(np.float32)
+        """Return the image without the frequencies of the grids that it has, along each axis."""
+        for period, most in self.grids:
+            if _grid(image, int(period)) > most:
+                image = _notched(image, int(period))
+        return image
 
 
-def _lacking(pairs: Sequence[tuple[Image, Image, Mask]], label: int | None) -> NDArray[np.float64]:
-    """Return the power (channels, bands) that synthetic scans lack in a label, or in the whole image."""
-    powers = [
-        [[radial_power(channel[None], mask, label, edges=EDGES) for channel in scan] for scan in (real, made)]
-        for real, made, mask in pairs
-    ]
-    has, made = np.nanmedian(powers, axis=0)
-    return np.nan_to_num(np.maximum(has - made, 0.0))
+def _power(image: Image, mask: Mask, label: int | None) -> Array:
+    """Return the power (C, bands) in a label, or in the whole image; NaN where the label is too small."""
+    if label is not None and (mask == label).sum() < LEAST_VOXELS:
+        return np.full((len(image), len(EDGES) - 1), np.nan)
+    return np.stack([radial_power(channel[None], mask, label, edges=EDGES) for channel in image])
+
+
+def _grid(image: Image, period: int) -> float:
+    """Return the power at a grid over that beside it; NaN where the image is too small to tell."""
+    peak, beside = grid_power(image, period)
+    return peak / beside if beside > 0 else float("nan")
+
+
+def _mixing(image: Image) -> Array:
+    """Return the square root (C, C) of the correlation of fine detail between channels."""
+    fine = np.stack([channel - gaussian_filter(channel, 1.0) for channel in image.astype(float)])
+    fine = fine.reshape(len(image), -1)
+    scale = fine.std(1)
+    related = np.cov(fine / np.where(scale > 0, scale, 1)[:, None], bias=True).reshape(len(image), -1)
+    np.fill_diagonal(related, 1.0)
+    values, vectors = np.linalg.eigh(related)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T)
+
+
+def _bands(shape: Sequence[int]) -> NDArray[np.int64]:
+    """Return which of the bands each coefficient of `rfftn` is in; -1: coarser than all."""
+    *slow, last = shape
+    squares = [*(np.fft.fftfreq(n) ** 2 for n in slow), np.fft.rfftfreq(last) ** 2]
+    radius = np.sqrt(sum(np.meshgrid(*squares, indexing="ij")))
+    return np.asarray(np.digitize(radius, EDGES) - 1)
+
+
+def _notched(image: Image, period: int) -> Image:
+    """Return the image without the frequencies of a grid that no finer grid has, along each axis."""
+    for axis, size in enumerate(image.shape[1:], 1):
+        frequency = np.arange(size) / (2 * (size - 1))
+        kept = np.ones(size)
+        for multiple in range(1, period // 2 + 1):
+            if gcd(multiple, period) == 1:
+                away = np.clip(np.abs(frequency - multiple / period) / NOTCH, 0, 1)
+                kept *= np.sin(np.pi / 2 * away) ** 2
+        # Mirrored at the outermost voxels, the series keeps a grid in step and has no jump between sides.
+        waves = dct(np.moveaxis(image, axis, -1), type=1) * kept
+        image = np.moveaxis(idct(waves, type=1), -1, axis)
+    return image.astype(np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 
 from medunet.io.write import write_atomic
 from medunet.workflows.dose_plot import means_of, plot
+from medunet.workflows.dose_verdict import ratios_used
 
 Result = Mapping[str, Any]
 
@@ -29,14 +30,16 @@ def markdown(result: Result) -> str:
     lines += [
         f"Every training: {result['budget']}, the same batch, seeds {_list(result['grid']['seeds'])}, fold "
         f"{result['grid']['fold']}; all are scored on the same held-out patients. Differences are to "
-        "`strong` with as many real patients, paired over patients and seeds; Holm within an arm.",
+        "`strong` with as many real patients, paired over patients and seeds; Holm within an arm. All seeds "
+        "share one generator and its samples: how much another would differ is not in the interval.",
         "",
         "| real patients | arm | synthetic per real | Dice | difference | 95 % interval | p (Holm) | seeds |",
         "|---|---|---|---|---|---|---|---|",
     ]
     compared = {(c["patients"], c["arm"], c["ratio"]): c for c in result["comparisons"]}
+    ratios = ratios_used(result["rows"])
     for key, dice in means_of(result["rows"]).items():
-        lines.append(f"| {' | '.join(_cells(key, dice, compared.get(key)))} |")
+        lines.append(f"| {' | '.join(_cells(key, dice, ratios.get(key), compared.get(key)))} |")
     lines += ["", f"Ended: {result['ending']}."]
     lines += [
         f"- failed: n {_many(row['patients'])}, {row['arm']}, ratio {row['ratio']:g}, seed {row['seed']}: "
@@ -53,9 +56,17 @@ def _advice(one: Result) -> str:
     return f"**With {many}: do not use synthetic data.** {one['reason'][:1].upper()}{one['reason'][1:]}."
 
 
-def _cells(key: tuple[Any, str, float], dice: Sequence[float], found: Result | None) -> list[str]:
+def _ratio(ratio: float, used: float | None) -> str:
+    if not ratio:
+        return "none"
+    return f"{ratio:g}" if used is None or used > 0.95 * ratio else f"{used:.2g} (of {ratio:g})"
+
+
+def _cells(
+    key: tuple[Any, str, float], dice: Sequence[float], used: float | None, found: Result | None
+) -> list[str]:
     patients, arm, ratio = key
-    cells = [_many(patients), arm, f"{ratio:g}" if ratio else "none", f"{np.mean(dice):.4f}"]
+    cells = [_many(patients), arm, _ratio(ratio, used), f"{np.mean(dice):.4f}"]
     if found is None or found["mean"] is None:
         return [*cells, "", "", "", str(len(dice))]
     interval = found["ci95"]

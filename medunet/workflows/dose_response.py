@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medunet.config.base import parse
 from medunet.config.budget import parse_budget
 from medunet.config.card import Card
 from medunet.config.recipe import Augmentation, Recipe, SyntheticChoice
@@ -72,6 +73,8 @@ class DoseResponse:
                 f"training.budget: {self.recipe.training.budget} is a time; a dose-response needs steps, so "
                 "that all arms compute the same. Say --set training.budget='2000 steps'."
             )
+        for ratio in self.grid.ratios:
+            parse(SyntheticChoice, {"set": "any", "ratio": ratio}, where="ratios")
         if unknown := set(self.grid.arms) - set(ARMS):
             raise ConfigError(f"arms: no {', '.join(sorted(unknown))}; there are {', '.join(ARMS)}.")
         if CONTROL not in self.grid.arms:
@@ -93,13 +96,22 @@ class DoseResponse:
 
     def _trained(self, dot: Dot) -> Path | None:
         """Return the fold's folder, trained now if it is not yet; None if a signal stopped the training."""
-        name = f"{self.recipe.name}-{self._key}-{dot.name}"
+        key = self._key if dot.arm in WITHOUT else _short(self._key + getattr(self.make_set, "key", ""))
+        name = f"{self.recipe.name}-{key}-{dot.name}"
         fold = self.workspace / "runs" / name / f"fold_{self.grid.fold}"
         if (fold / "weights.safetensors").is_file():
+            self._check_data(fold)
             return fold
         common = {"card": self.card, "data": self.data, "fold": self.grid.fold, "workspace": self.workspace}
         result = train(self._recipe(dot), **common, name=name, **self.options)  # type: ignore[arg-type]
         return None if result["ending"] == "stopped" else fold
+
+    def _check_data(self, fold: Path) -> None:
+        before = Path(RunFolder.open(fold.parent).origin["data"])
+        if before.resolve() != self.data.resolve():
+            raise ConfigError(
+                f"{fold.parent}: was trained on {before}, not on {self.data}. Give another --workspace."
+            )
 
     def _scored(self, fold: Path) -> dict[str, Any]:
         summary = fold / "evaluation/summary.json"
@@ -153,7 +165,7 @@ class DoseResponse:
         """What all trainings have in common: another recipe or card is another study."""
         text = self.recipe.model_dump_json() + self.card.model_dump_json()
         text += f"{self.grid.batch_share}|{self.grid.real_only}"
-        return hashlib.sha256(text.encode()).hexdigest()[:6]
+        return _short(text)
 
     def _write(self, rows: list[dict[str, Any]], ending: str) -> dict[str, Any]:
         result = {
@@ -186,9 +198,16 @@ def dose_response(
 ) -> dict[str, Any]:
     """Train and score the grid; return rows, comparisons and the recommendation.
 
-    They also lie in `out` (default WORKSPACE/dose_response/RECIPE) as dose_response.json, .md and .svg. A
+    make_set: may have a `key` that says what its sets depend on, such as the generator's recipe; with another
+    key, what learns from them is trained anew.
+
+    All lies in `out` (default WORKSPACE/dose_response/RECIPE) as dose_response.json, .md and .svg too. A
     training that fails is told and does not end the others. ConfigError: the budget is not in steps, or an
     arm is unknown.
     """
     place = out or workspace / "dose_response" / recipe.name
     return DoseResponse(recipe, card, data, workspace, grid, make_set, place, options).run()
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -17,6 +17,7 @@ LEVEL = 0.05  # chance of one false finding or more in a family
 TOLERATED_LOSS = 0.005  # Dice that may be lost where data are plenty
 Row = Mapping[str, Any]
 Found = dict[str, Any]
+Dose = tuple[int | None, str, float]  # patients, arm, ratio
 
 
 def verdict(rows: Sequence[Row]) -> Found:
@@ -30,10 +31,11 @@ def verdict(rows: Sequence[Row]) -> Found:
         if row["run"]:
             key = (row["patients"], row["arm"], row["ratio"])
             groups.setdefault(key, {})[row["seed"]] = Path(row["run"])
+    twins = _same_training(ratios_used(rows))
     compared = [
         _compared(key, runs, groups.get((key[0], CONTROL, 0.0), {}), groups)
         for key, runs in groups.items()
-        if key[1] != CONTROL
+        if key[1] != CONTROL and key not in twins
     ]
     for arm in dict.fromkeys(found["arm"] for found in compared):
         family = [found for found in compared if found["arm"] == arm and found["p_value"] is not None]
@@ -41,6 +43,26 @@ def verdict(rows: Sequence[Row]) -> Found:
             found["p_holm"] = p_value
     numbers = dict.fromkeys(row["patients"] for row in rows)
     return {"comparisons": compared, "recommendation": [_advice(n, compared) for n in numbers]}
+
+
+def ratios_used(rows: Sequence[Row]) -> dict[Dose, float]:
+    """Return how many synthetic cases for each real one were learnt from: the gate may let fewer through."""
+    found = {}
+    for row in rows:
+        if row["run"] and (synthetic := row["learnt_from"]["synthetic"]):
+            key = (row["patients"], row["arm"], row["ratio"])
+            found[key] = synthetic["used"] / row["learnt_from"]["cases"]
+    return found
+
+
+def _same_training(used: Mapping[Dose, float]) -> set[Dose]:
+    """Return the doses that are a smaller one over again, since no more cases were admitted."""
+    return {
+        (patients, arm, ratio)
+        for patients, arm, ratio in used
+        for other in used
+        if other[:2] == (patients, arm) and other[2] < ratio and used[other] == used[patients, arm, ratio]
+    }
 
 
 def _compared(

@@ -30,6 +30,7 @@ from medunet.tasks.synthesize import (
     DenoisingError,
     DenoisingLoss,
     make_denoiser,
+    middle,
     read_learnt,
 )
 from medunet.workflows.autoencoder_stage import AUTOENCODER, train_autoencoder
@@ -40,7 +41,7 @@ from medunet.workflows.prepare import Survey
 from medunet.workflows.twins import make_twins
 from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
-GRAIN_CASES = {2: 64, 3: 16}  # training cases that the grain is measured on
+GRAIN_CASES = 256  # training cases whose grain is measured, at most
 SHEET_CASES = 8  # held-out cases whose masks are given a synthetic image beside the real one
 
 
@@ -49,7 +50,7 @@ class GeneratorFold(Fold):
     """The training of one fold of a generator."""
 
     found: Survey
-    grain: Grain | None = None  # measured when the network is trained
+    grain: Grain | None = None  # of the training scans, once the network is trained
 
     @cached_property
     def _stage(self) -> AutoencoderChoice | None:
@@ -194,13 +195,19 @@ class GeneratorFold(Fold):
         return weights | self.space.state() | ({} if self.grain is None else self.grain.state())
 
     def _grain(self, network: nn.Module) -> Grain | None:
-        """Return what the network's scans lack of the noise of training cases."""
+        """Return what the fine detail of training scans is like."""
         recipe, plan = self.run.generator, self.run.plan
         if recipe.makes == "masks" or not recipe.sampling.grain:
             return None
-        chosen = self.learners[:: -(-len(self.learners) // GRAIN_CASES[plan.dims])]
-        made = make_twins(self._generator(network), chosen, "Measuring the grain of training scans")
-        return Grain.measured(list(made.real), list(made.synthetic), list(made.masks), plan.outputs)
+        chosen = self.learners[:: -(-len(self.learners) // GRAIN_CASES)]
+        images, masks = zip(*(middle(entry, plan.patch_voxels) for entry in chosen), strict=True)
+        return Grain.measured(
+            [image[0].numpy() for image in images],
+            [mask[0].numpy().astype(np.uint8) for mask in masks],
+            codes_of(self.learnt, [entry.case for entry in chosen]),
+            plan.outputs,
+            patch=getattr(network, "patch", 1) if self.space.autoencoder is None else 1,
+        )
 
     def _generator(self, network: nn.Module) -> Generator:
         device = self.world.device

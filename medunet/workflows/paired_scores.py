@@ -99,13 +99,16 @@ class Paired:
 def paired(arms: Mapping[str, Sequence[Path]], measure: str = "dice") -> Paired:
     """Return the scores of each arm's runs on the same cases, averaged over each patient's cases.
 
-    A case in which any run has nothing to score for a label (Dice: neither mask holds it) is left out for
-    that label in every run: a mean over other cases would not be paired.
+    Where a case has no such label, Dice is 0 for a run that finds one and 1 for a run that rightly finds
+    none, if any run does find one. Otherwise a case in which any run has nothing to score for a label is left
+    out for that label in every run: a mean over other cases would not be paired.
     """
     read = {arm: [read_scores(run, measure) for run in runs] for arm, runs in arms.items()}
     every = [scores for found in read.values() for scores in found]
     check_same_cases(every)
     first = every[0]
+    if measure == "dice":
+        _count_false_alarms(every)
     patients = tuple(sorted(set(first.patients.values())))
     kept = {
         label: [case for case in first.patients if not any(np.isnan(s.values[case, label]) for s in every)]
@@ -130,6 +133,16 @@ def steps_of(run: Path) -> int | None:
     places = sorted({*folder.parent.glob("fold.json"), *folder.parent.glob("fold_*/fold.json")})
     steps = [json.loads(place.read_text(encoding="utf-8")).get("steps") for place in places]
     return None if not steps or None in steps else sum(steps)
+
+
+def _count_false_alarms(every: Sequence[Scores]) -> None:
+    """Put 1 where a run finds nothing, as the mask says, and another run finds something (Dice 0)."""
+    for key in every[0].values:
+        found = [scores.values[key] for scores in every]
+        if every[0].truth_voxels[key] == 0 and not np.isnan(found).all():
+            for scores in every:
+                if np.isnan(scores.values[key]):
+                    scores.values[key] = 1.0
 
 
 def _mean(scores: Scores, patient: str, cases: Sequence[str], label: str) -> float:

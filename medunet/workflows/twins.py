@@ -32,12 +32,7 @@ class Twins:
     cpu_seconds: float  # a synthetic scan
 
 
-def make_twins(
-    generator: Generator,
-    entries: Sequence[Entry],
-    what: str = "Sampling for held-out masks",
-    **how: Unpack[Wishes],
-) -> Twins:
+def make_twins(generator: Generator, entries: Sequence[Entry], **how: Unpack[Wishes]) -> Twins:
     """Return held-out patches and synthetic scans for their masks; DataError if there are none."""
     if not entries:
         raise DataError(f"{generator.run.path}: no held-out case of fold {generator.fold} can be used.")
@@ -46,7 +41,7 @@ def make_twins(
     masks = np.concatenate([mask.numpy() for _, mask in patches]).astype(np.uint8)
     codes = _codes(generator, entries)
     made, spent, size = [], 0.0, BATCH[plan.dims]
-    with progress(what, len(masks)) as bar:
+    with progress("Sampling for held-out masks", len(masks)) as bar:
         for first in range(0, len(masks), size):
             part = slice(first, first + size)
             seeds = [SEED + number for number in range(first, min(first + size, len(masks)))]

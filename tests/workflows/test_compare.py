@@ -88,6 +88,32 @@ def test_a_case_with_nothing_to_score_in_one_run_is_left_out_in_all(tmp_path: Pa
     assert "bright: 2 of 24 cases are left out" in result["notes"][0]
 
 
+def test_a_label_that_only_one_run_invents_counts_against_it(tmp_path: Path):
+    def nothing_there(place: Path) -> Path:
+        table = place / "evaluation/cases.csv"
+        lines = table.read_text(encoding="utf-8").splitlines()
+        at = lines[0].split(",").index("truth_voxels")
+        rows = [line.split(",") for line in lines]
+        for row in rows[1:]:
+            if row[0].startswith("p03"):
+                row[at] = "0"
+        table.write_text("\n".join(",".join(row) for row in rows) + "\n", encoding="utf-8")
+        return place
+
+    right = nothing_there(
+        evaluated(tmp_path / "a", lambda case, label: None if case < "p04" and case > "p03" else 0.5)
+    )
+    wrong = nothing_there(
+        evaluated(tmp_path / "b", lambda case, label: 0.0 if case < "p04" and case > "p03" else 0.5)
+    )
+    table = paired({"right": [right], "wrong": [wrong]})
+    assert table.left_out == {"bright": 0, "middling": 0}
+    assert table.arms["right"]["bright"][0, 3] == 1
+    assert table.arms["wrong"]["bright"][0, 3] == 0
+    same = paired({"right": [right], "too": [right]})
+    assert same.left_out == {"bright": 2, "middling": 2}
+
+
 def test_other_cases_or_other_masks_are_refused(tmp_path: Path):
     whole = evaluated(tmp_path / "whole", lambda case, label: 0.5)
     part = evaluated(tmp_path / "part", lambda case, label: 0.5, CASES[:-1])

@@ -56,11 +56,11 @@ def test_a_training_leaves_a_generator_that_loads(generator: RunFolder):
 def test_the_grain_is_that_of_training_scans_and_can_be_left_out(generator: RunFolder):
     found = Generator.load(generator, device="cpu")
     assert found.grain is not None
-    assert found.grain.power.shape == (3, 1, 3)
-    assert found.grain.power.any()  # four steps teach no noise
+    assert found.grain.power.shape == (4, 4, 1, 3)  # cases, the whole image and labels, channels, bands
+    assert np.array_equal(found.grain.codes.shape, (4, len(found.learnt.attributes)))
     mask, codes = np.zeros((1, 16, 16), np.uint8), np.full((1, len(found.learnt.attributes)), np.nan, "f4")
     bare = dataclasses.replace(found, grain=None).images(mask, codes, [3])
-    assert np.array_equal(found.images(mask, codes, [3])[0], found.grain.over(bare[0], mask[0], 3))
+    assert np.array_equal(found.images(mask, codes, [3])[0], found.grain.over(bare[0], mask[0], codes[0], 3))
     smooth = trained(generator_recipe(name="smooth", sampling={"grain": False}), generator.path.parents[1])
     assert Generator.load(smooth, device="cpu").grain is None
 

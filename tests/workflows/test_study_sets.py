@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,17 +36,23 @@ def test_arms_share_samples_and_the_generator_knows_the_same_patients(
     order: SetOrder, monkeypatch: pytest.MonkeyPatch
 ):
     asked = []
-    monkeypatch.setattr(study_sets, "admit", lambda place, **how: asked.append((place.name, how)))
+
+    def admitting(place: Path, **how: Any) -> dict[str, int]:
+        asked.append((place.name, how))
+        return {"admitted": len(SyntheticSet.open(place).samples()) - 4}
+
+    monkeypatch.setattr(study_sets, "admit", admitting)
     make = SetMaker(generator_recipe())
     first, second = make(order), make(order.__class__(**{**vars(order), "arm": "gated"}))
     sets = SyntheticSet.open(first), SyntheticSet.open(second)
     assert sets[0].manifest == sets[1].manifest
-    assert len(sets[0].samples()) == 6  # twice the ratio, of 3 patients
+    assert len(sets[0].samples()) == 12  # 3 are wanted; of 6 the gate has let 2 through, so there are 12
     learnt = RunFolder.open(Path(sets[0].manifest.generator)).folds
     control = RunFolder.open(order.control)
     assert set(learnt.training(0)) == set(control.folds.training(0))
-    assert [name.rpartition("-")[2] for name, _ in asked] == ["generated", "gated"]
-    assert [how.get("segmenter") is not None for _, how in asked] == [False, True]
+    assert [name.rpartition("-")[2] for name, _ in asked] == ["generated", "generated", "gated"]
+    assert [how.get("segmenter") is not None for _, how in asked] == [False, False, True]
+    assert make.key != SetMaker(generator_recipe(name="other")).key
     assert "agreement" not in asked[0][1]["settings"].checks
     made = json.loads((first / "manifest.json").read_text(encoding="utf-8"))["masks"]
     assert made == "copy"
