@@ -86,6 +86,8 @@ class Admitting:
 
     def run(self) -> dict[str, Any]:
         """Measure, decide, sign and sort out; return what `--json` prints."""
+        if self.judge and "agreement" in self.settings.checks:
+            self.yardstick  # noqa: B018 - learnt first: a judge that is none ends the command here
         bring_back(self.target)
         cases = self.cases()
         self.write_gate()
