@@ -77,6 +77,13 @@ def test_a_label_without_voxels_is_not_compared() -> None:
     assert known.check(image, np.where(mask == 2, 0, mask).astype(np.uint8), NAMES, 60.0).passed
 
 
+def test_labels_that_no_real_case_has_are_not_said_to_be_like_real_ones() -> None:
+    images = [np.random.default_rng(seed).normal(size=(1, 8, 8)).astype(np.float32) for seed in range(6)]
+    known = Intensities.of(images, [np.zeros((8, 8), np.uint8)] * 6, 2)
+    check = known.check(images[0], np.ones((8, 8), np.uint8), ["a"], 6.0)
+    assert (check.number, check.reason) == (None, "nothing to compare")
+
+
 # ----------------------------------------------------------------------------------------------- spectrum
 
 
