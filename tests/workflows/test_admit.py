@@ -326,7 +326,11 @@ def test_a_judge_leaves_weights_where_image_and_mask_differ(
     record = read_admission(place, "syn_0")
     assert record is not None
     assert record.segmenter == "judge"
-    weights, mask = (read_mask(place / kind / "syn_1.png").array for kind in ("weights", "masks"))
+    refused = read_admission(place, "syn_1")  # a whole label of its mask is not in the image
+    assert refused is not None
+    assert [check.name for check in refused.checks if not check.passed] == ["agreement"]
+    mask = read_mask(place / "quarantine/masks/syn_1.png").array
+    weights = read_mask(place / "weights/syn_1.png").array
     assert weights[mask == 1].mean() < 0.3
     assert weights[mask == 0].mean() > 0.95
     for one in read_admitted(place, admission_key(tmp_path)):
