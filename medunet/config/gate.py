@@ -13,7 +13,10 @@ PRIVACY: tuple[CheckName, ...] = ("duplicates", "memory")  # cannot be switched 
 
 
 class GateSettings(Record):
-    """The limits of the gate. `checks: []` leaves the privacy checks alone: a study's arm "without gate"."""
+    """The limits of the gate. `checks: []` leaves the privacy checks alone: a study's arm "without gate".
+
+    The limits of the privacy checks cannot be set so wide that these check nothing.
+    """
 
     checks: tuple[CheckName, ...] = get_args(CheckName)
 
@@ -30,9 +33,11 @@ class GateSettings(Record):
     bins: int = Field(3, ge=1, le=10)  # of difficulty; with more, a bin has too few real cases to compare
     ignored: float = Field(0.25, ge=0, lt=1)  # of the labelled voxels; what differs in more is no local fault
 
-    duplicate: float = Field(0.95, gt=0, le=1)  # correlation of two samples; different people stay below 0.9
+    duplicate: float = Field(
+        0.95, gt=0, le=0.98
+    )  # correlation of two samples; different people stay below 0.9
 
-    memory_percentile: float = Field(0.5, gt=0, le=5)  # of unseen real cases: half of the 1 % allowed
+    memory_percentile: float = Field(0.5, ge=0.1, le=5)  # of unseen real cases: half of the 1 % allowed
     planted: int = Field(600, ge=10)  # copies of a self-test: 99 % is then known to within a point
 
     membership_auc: float = Field(0.6, gt=0.5, le=1)  # above it the privacy card is red: members can be told

@@ -16,16 +16,18 @@ from scipy import ndimage
 
 from medunet.config.gate import GateSettings
 from medunet.config.samples import Check
+from medunet.errors import ConfigError
 
 Labels = NDArray[np.uint8]
 FEWEST = 3  # real cases with a label in a bin; with fewer, those of all bins are taken
+LEAST = 0.3  # Dice on real cases: who finds less of a label there cannot say whether it is in a sample
 
 
 @dataclass(frozen=True)
 class Agreement:
     """A mask beside a segmenter's."""
 
-    dice: NDArray[np.float64]  # (labels,) without background, of the voxels that count; NaN: in neither
+    dice: NDArray[np.float64]  # (labels,) without background, of the voxels that count; NaN: in neither mask
     ignored: float  # of the labelled voxels of either mask
     weights: Labels | None  # (X, Y[, Z]) 1 learn, 0 ignore; None: all count
     share: float  # labelled voxels over all: the smaller, the more difficult
@@ -37,13 +39,17 @@ class Yardstick:
 
     edges: NDArray[np.float64]  # (bins - 1,) labelled shares between the bins
     dice: NDArray[np.float64]  # (bins, labels)
-    ignored: (
-        float  # share that is ignored in all but a tenth of the cases: a weak segmenter is unsure of more
-    )
+    ignored: float  # share that nine in ten cases keep to: a weak segmenter is unsure of more
+    overall: NDArray[np.float64]  # (labels,) mean Dice over all bins
 
     @classmethod
     def of(cls, real: Sequence[Agreement], bins: int) -> Yardstick:
-        """Learn from unseen real cases; bins hold equally many."""
+        """Learn from unseen real cases; bins hold equally many. ConfigError: there are none."""
+        if not real:
+            raise ConfigError(
+                "agreement: the generator's fold holds out no real case to measure the segmenter on. "
+                "Leave --segmenter out, or train the generator on a fold that holds out some."
+            )
         shares, table = np.array([one.share for one in real]), np.stack([one.dice for one in real])
         edges = np.quantile(shares, np.arange(1, bins) / bins)
         which = np.searchsorted(edges, shares)
@@ -53,22 +59,34 @@ class Yardstick:
             mine = table[which == number]
             enough = (~np.isnan(mine)).sum(0) >= FEWEST
             rows.append(np.where(enough, _means(mine), overall))
-        return cls(edges, np.stack(rows), float(np.quantile([one.ignored for one in real], 0.9)))
+        return cls(edges, np.stack(rows), float(np.quantile([one.ignored for one in real], 0.9)), overall)
+
+    def check_able(self, names: Sequence[str]) -> None:
+        """Raise a ConfigError if the segmenter finds too little of a label on real cases to judge samples."""
+        weak = [f"{name} (Dice {d:.2f})" for name, d in zip(names, self.overall, strict=True) if d < LEAST]
+        if weak:
+            raise ConfigError(
+                f"--segmenter: finds too little of {', '.join(weak)} on unseen real cases, expected a Dice "
+                f"of at least {LEAST}: it cannot judge samples. Train it longer, or leave --segmenter out."
+            )
 
     def bin_of(self, one: Agreement) -> int:
         """Return the bin of difficulty; 0 is the hardest."""
         return int(np.searchsorted(self.edges, one.share))
 
     def relative(self, one: Agreement) -> NDArray[np.float64]:
-        """Return Dice over the real Dice per label; NaN where there is nothing to compare."""
-        real = self.dice[self.bin_of(one)]
-        return np.divide(one.dice, real, out=np.full(len(real), np.nan), where=real > 0)
+        """Return Dice over the real Dice per label; NaN where there is nothing to compare.
+
+        In a bin where the segmenter is no judge, at least `LEAST` counts as its Dice.
+        """
+        return np.asarray(one.dice / np.maximum(self.dice[self.bin_of(one)], LEAST))
 
 
 def compare(mask: Labels, predicted: Labels, labels: int, *, local: bool = True) -> Agreement:
     """Return how two masks (X, Y[, Z]) of network outputs below `labels` agree.
 
-    local: give weight 0 to places where they differ by more than a rim, and leave them out of the Dice.
+    local: give weight 0 to places where they differ by more than a rim, and leave them out of the Dice. A
+    label of the mask that is wholly left out has Dice 0.
     """
     union = (mask > 0) | (predicted > 0)
     share = float((mask > 0).mean())
@@ -78,7 +96,9 @@ def compare(mask: Labels, predicted: Labels, labels: int, *, local: bool = True)
     kept = ~wrong
     ignored = float((wrong & union).sum() / max(1, union.sum()))
     weights = kept.astype(np.uint8) if wrong.any() else None
-    return Agreement(_dice(mask, predicted, labels, kept), ignored, weights, share)
+    dice = _dice(mask, predicted, labels, kept)
+    there = np.bincount(mask.ravel(), minlength=labels)[1:labels] > 0
+    return Agreement(np.where(there, np.nan_to_num(dice), dice), ignored, weights, share)
 
 
 def thick(differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -119,16 +139,16 @@ def _check(
     names: Sequence[str],
     most: float,
 ) -> Check:
-    if np.isnan(relative).all():
-        return Check(
-            name="agreement", passed=True, number=None, limit=limit, reason="no label in either mask"
-        )
-    label = int(np.nanargmin(relative))
-    number = round(float(relative[label]), 4)
+    known = not np.isnan(relative).all()
+    label = int(np.nanargmin(relative)) if known else 0
+    number = round(float(relative[label]), 4) if known else None
     if one.ignored > most:
         reason = f"{one.ignored:.0%} of the labelled voxels differ by more than a rim, expected at most "
         reason += f"{most:.0%}"
         return Check(name="agreement", passed=False, number=number, limit=limit, reason=reason)
+    if number is None:
+        reason = "no label in either mask" if np.isnan(one.dice).all() else "no real case has these labels"
+        return Check(name="agreement", passed=True, number=None, limit=limit, reason=reason)
     reason = f"{names[label]}: Dice {one.dice[label]:.3f} with the segmenter's mask is {number:.2f} of that "
     reason += f"on unseen real cases in bin {which} of difficulty; {one.ignored:.1%} ignored"
     return Check(name="agreement", passed=number >= limit, number=number, limit=limit, reason=reason)

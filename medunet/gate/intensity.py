@@ -46,7 +46,8 @@ class Intensities:
     ) -> Check:
         """Return the check of one image (C, X, Y[, Z]); a label that no real piece has is not compared."""
         z = (_statistics(image, mask, self.quantiles) - self.centre) / self.scale
-        z[..., 3:] = np.fmax(z[..., 3:], 0)  # nearer to the real ones than they are to each other is no fault
+        # nearer to the real ones than they are to each other is no fault; NaN stays
+        z[..., 3:] = np.maximum(z[..., 3:], 0)
         if np.isnan(z).all():
             return Check(name="intensity", passed=True, number=None, limit=limit, reason="nothing to compare")
         label, channel, statistic = np.unravel_index(np.nanargmax(np.abs(z)), z.shape)

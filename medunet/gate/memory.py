@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from medunet.config.plan import Plan
 from medunet.config.samples import Check
+from medunet.errors import DataError
 from medunet.gate.near import Memory, Near
 from medunet.gate.pieces import Piece, draw
 from medunet.gate.views import MAD, factors, view_of
@@ -22,6 +23,7 @@ from medunet.gate.views import MAD, factors, view_of
 MOST_UNSEEN = 300  # windows of training cases that stand for unseen ones, each compared without its patient
 EACH = 4  # of one case at most, where a case has room for as many
 CLIPPED = 0.9999  # likeness, for its arctanh
+FEWEST = 2  # patients
 BORROWED = 0.95  # Dice with a training mask above which it is said to be the same
 
 
@@ -41,9 +43,8 @@ class Limit:
         reason = (
             f"{'new' if passed else 'a copy'}: {ratio:.2f} of the typical distance between an unseen real "
         )
-        reason += (
-            f"case and training; nearest is image {name}, correlation {near.image:.2f}, of what the masks "
-        )
+        reason += f"case and training (of {self.unseen} windows); "
+        reason += f"nearest is image {name}, correlation {near.image:.2f}, of what the masks "
         reason += f"do not explain {near.texture:.2f}"
         if near.mask > BORROWED:
             reason += "; it has the same mask, which alone condemns no sample"
@@ -83,11 +84,18 @@ class Guard:
     ) -> None:
         """Take whole training cases and the shape of the samples; `bare`: scans learnt from without a mask.
 
-        These are searched like the others, and numbered after them; the yardstick has no use for them.
+        These are searched like the others, and numbered after them; no window of theirs is in the yardstick.
+        DataError: all are of one patient, so that there is none.
         """
         self.training, self.window, self.plan = training, tuple(window), plan
-        self.patients = [piece.patient for piece in (*training, *bare)]
-        views = [view_of(piece.image, piece.mask, window) for piece in (*training, *bare)]
+        self.known = (*training, *bare)
+        self.patients = [piece.patient for piece in self.known]
+        if len(set(self.patients)) < FEWEST:
+            raise DataError(
+                f"memory: the generator has learnt from {len(set(self.patients))} patient, expected at least "
+                f"{FEWEST}: how near other patients come is the limit. Train it with more patients."
+            )
+        views = [view_of(piece.image, piece.mask, window) for piece in self.known]
         compared = [n // k for n, k in zip(window, factors(window), strict=True)]
         self.memory = Memory(views, compared)
         self.limit = limit_of(self._left_out(seed), percentile)

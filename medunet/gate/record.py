@@ -157,6 +157,10 @@ def read_admitted(folder: Path, key: bytes) -> tuple[Admitted, ...]:
                 f"{case.images[0]}: synthetic, and not admitted; expected a signed record in "
                 f"{folder / 'admission'}. Run `medunet admit {folder}`, which moves rejects away."
             )
+        if record.case != case.id:
+            raise DataError(
+                f"{case.images[0]}: its record is that of {record.case}. Run `medunet admit {folder}` again."
+            )
         if record.gate != gate:
             raise DataError(
                 f"{case.id}: was admitted with other settings than {folder / 'admission' / GATE} holds: "

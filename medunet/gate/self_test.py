@@ -13,6 +13,7 @@ from medunet.gate.pieces import Piece, draw
 from medunet.gate.planted import KINDS, plant
 
 LEAST_LABELLED = 0.01  # of a planted window: a window with nothing in it shows no patient
+LEAST_SPREAD = 0.5  # of the intensities of a case without a mask, in a window of it
 TRIES = 20
 
 
@@ -21,6 +22,7 @@ def self_test(
 ) -> dict[str, Any]:
     """Return the share of planted copies that are refused, and of unseen real windows that are.
 
+    Copies are planted of all that was learnt from, with a mask or without.
     unseen: whole cases that were not trained on and did not set the limit. The interval is Wilson's.
     """
     random = np.random.default_rng(seed)
@@ -64,10 +66,17 @@ def _refused(guard: Guard, pieces: Sequence[Piece]) -> tuple[Any, Any]:
     return np.array([not guard.limit.check(one, "").passed for one in near]), near
 
 
+def _shows(copy: Piece, source: Piece) -> bool:
+    """Tell whether a window shows something of its patient: a label or, without a mask, no blank place."""
+    if source.mask.any():
+        return copy.labelled_share >= LEAST_LABELLED
+    return bool(copy.image.std() >= LEAST_SPREAD * source.image.std())
+
+
 def _planted(guard: Guard, kind: str, random: np.random.Generator) -> tuple[Piece, int]:
     for _ in range(TRIES):
-        source = int(random.integers(len(guard.training)))
-        copy = plant(guard.training[source], guard.window, kind, random)
-        if copy.labelled_share >= LEAST_LABELLED:
+        source = int(random.integers(len(guard.known)))
+        copy = plant(guard.known[source], guard.window, kind, random)
+        if _shows(copy, guard.known[source]):
             break
     return copy, source

@@ -22,6 +22,7 @@ class Header:
     channels: int
     dtype: str  # as stored, such as int16
     format: str  # nifti, png, tiff, jpeg, nrrd, meta or dicom
+    synthetic: bool = False  # marked as made by a generator
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,15 @@ class Layout:
         """Return the same facts for the array as it will be read, in RAS+ order."""
         grid = self.grid
         affine = grid.ras_affine
-        return Header(grid.ras_shape, spacing_of(affine), affine, self.channels, self.dtype, self.format)
+        return Header(
+            grid.ras_shape,
+            spacing_of(affine),
+            affine,
+            self.channels,
+            self.dtype,
+            self.format,
+            self.facts.get("synthetic") == "YES",
+        )
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from medunet.workflows.admit_report import Outcome, told, write_admission
 from medunet.workflows.progress import progress, say
 from medunet.workflows.synthetic_set import SyntheticSet
 
-VERSION = 1  # raise it when a check changes: samples are measured again
+VERSION = 2  # raise it when a check changes: samples are measured again
 BATCH = 32  # samples that are measured and remembered together
 COPY = "copy"  # the method of masks that are those of training cases
 
@@ -86,11 +86,18 @@ class Admitting:
 
     def run(self) -> dict[str, Any]:
         """Measure, decide, sign and sort out; return what `--json` prints."""
+        if self.judge and "agreement" in self.settings.checks:
+            self.yardstick  # noqa: B018 - learnt first: a judge that is none ends the command here
         bring_back(self.target)
         cases = self.cases()
         self.write_gate()
         gate = gate_hash(self.target.path)
         measured = self.measure(cases, Notebook.open(self.folder / "measured.jsonl", gate, self.key))
+        if not measured:
+            raise DataError(
+                f"{self.target.path}: none of {len(cases)} samples could be measured; the first: "
+                f"{self.failed[-1]['case']}: {self.failed[-1]['reason']} Make the set anew."
+            )
         decided = self.decide(measured)
         for case, checks in decided.items():
             self.sign(case, checks, measured[case], gate)
@@ -127,9 +134,9 @@ class Admitting:
         """Write what decides the records; those of another gate become invalid at this moment."""
         names = ("manifest.json", "samples.jsonl", "card.yaml")
         real = {
-            kind: [self.ground.image(case) for case in cases]
+            kind: [self.ground.content[case] for case in cases]
             for kind, cases in (("training", self.ground.training), ("unseen", self.ground.unseen))
-        }
+        } | {"bare": [scan.image for scan in self.ground.unlabelled.scans]}
         facts: dict[str, Any] = {
             "version": VERSION,
             "settings": self.settings.model_dump(mode="json"),

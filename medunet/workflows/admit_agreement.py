@@ -46,7 +46,10 @@ class Judge:
         return compare(to_outputs(mask, self.card), predicted, len(self.card.labels) + 1)
 
     def yardstick(self, ground: Ground, window: Sequence[int], bins: int) -> Yardstick:
-        """Return how the judge does on windows of unseen real cases that are as large as the samples."""
+        """Return how the judge does on windows of unseen real cases that are as large as the samples.
+
+        ConfigError: there is none, or the judge is too weak for one of the labels.
+        """
         random = np.random.default_rng(0)
         cases = ground.unseen[:MOST]
         each = max(1, min(EACH, MOST // max(1, len(cases))))
@@ -59,7 +62,9 @@ class Judge:
                     part = replace(image, array=np.ascontiguousarray(image.array[(slice(None), *box)]))
                     found.append(self.agreement(part, np.ascontiguousarray(mask.array[box])))
                 bar.advance()
-        return Yardstick.of(found, bins)
+        known = Yardstick.of(found, bins)
+        known.check_able(ground.run.card.label_names)
+        return known
 
 
 def _window(

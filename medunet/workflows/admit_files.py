@@ -14,11 +14,16 @@ MOVED = ("images", "masks")
 
 
 def bring_back(target: SyntheticSet) -> None:
-    """Move rejects back, but for those that were revoked: settings may have changed."""
+    """Move rejects back, but for those that were revoked: settings may have changed.
+
+    A file that was put there meanwhile stays; so does then the one in quarantine.
+    """
+    gone = target.revoked()
     for kind in MOVED:
         for file in _files(target.path / "quarantine" / kind):
-            if file.name.partition(".")[0] not in target.revoked():
-                file.replace(target.path / kind / file.name)
+            place = target.path / kind / file.name
+            if file.name.partition(".")[0] not in gone and not place.exists():
+                file.replace(place)
 
 
 def quarantine(target: SyntheticSet, cases: Sequence[str]) -> None:

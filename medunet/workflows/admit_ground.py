@@ -18,6 +18,7 @@ from medunet.errors import ConfigError, DataError
 from medunet.gate.pieces import Piece
 from medunet.tasks.synthesize import read_learnt
 from medunet.workflows.prepare import Survey, fill_cache, survey
+from medunet.workflows.records import check_not_retired
 from medunet.workflows.synthetic_set import hashed_patient
 from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
@@ -33,6 +34,7 @@ class Ground:
     cases: dict[str, Case]
     entries: dict[str, Entry]
     unlabelled: Unlabelled = field(default_factory=Unlabelled)
+    content: dict[str, str] = field(default_factory=dict)  # case -> hashes of image and mask, as they are now
 
     @classmethod
     def of(cls, run: RunFolder, fold: int, workspace: Path) -> Ground:
@@ -50,7 +52,7 @@ class Ground:
                 f"{found.data}: {len(missing)} cases that {run.path} was trained on are not there as they "
                 f"were, such as {missing[0]}; a copy of them could not be told. Put them back."
             )
-        return cls(run, fold, found.cases, kept, _bare(run, fold, found, cache))
+        return cls(run, fold, found.cases, kept, _bare(run, fold, found, cache), found.content)
 
     @property
     def training(self) -> tuple[str, ...]:
@@ -102,7 +104,10 @@ def _bare(run: RunFolder, fold: int, found: Survey, cache: Path) -> Unlabelled:
 
 
 def generator_of(manifest: Manifest, workspace: Path) -> tuple[RunFolder, int]:
-    """Return the run and fold that made a set; ConfigError if they are not there or were trained anew."""
+    """Return the run and fold that made a set.
+
+    ConfigError if they are not there, were trained anew, or know a patient who has left.
+    """
     places = [Path(manifest.generator), workspace / "runs" / manifest.generator_name]
     place = next((p for p in places if (p / "config.yaml").is_file()), None)
     if place is None:
@@ -118,6 +123,7 @@ def generator_of(manifest: Manifest, workspace: Path) -> tuple[RunFolder, int]:
             f"{weights}: found weights {found[:12]}, expected {manifest.weights_sha256[:12]}, which made "
             "this set. Put the run back as it was, or make the set anew."
         )
+    check_not_retired(run.fold(manifest.fold))
     return run, manifest.fold
 
 

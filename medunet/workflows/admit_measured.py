@@ -45,7 +45,6 @@ class Measured(Record):
     mask_sha256: str
     weights_sha256: str | None = None
     checks: tuple[Check, ...]
-    novelty: float | None = None
     ratio: float  # of the distance to the nearest training case to that of unseen real cases
     share: float  # labelled voxels over all
     agreement: Agreed | None = None

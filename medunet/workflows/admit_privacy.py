@@ -27,6 +27,8 @@ def membership_of(ground: Ground, device: str | None) -> Membership | None:
     for cases in chosen:
         entries = [ground.entries[case] for case in cases]
         codes = np.full((len(entries), len(generator.learnt.attributes)), np.nan, np.float32)
-        error = DenoisingError(entries, codes, ground.run.generator, ground.run.plan, generator.device)
+        error = DenoisingError(
+            entries, codes, ground.run.generator, ground.run.plan, generator.device, generator.space
+        )
         losses.append(error.of_cases(generator.network))
     return membership(*losses)

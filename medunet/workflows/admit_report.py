@@ -18,7 +18,7 @@ from medunet.config.samples import Check
 from medunet.io.write import write_atomic
 from medunet.workflows.admit_ground import Ground
 from medunet.workflows.admit_measured import Measured
-from medunet.workflows.admit_privacy import membership_of
+from medunet.workflows.admit_privacy import FEWEST, membership_of
 from medunet.workflows.page import render
 from medunet.workflows.progress import say
 from medunet.workflows.synthetic_set import SyntheticSet
@@ -111,7 +111,9 @@ class Outcome:
         ratios = [self.measured[case].ratio for case in self.admitted]
         memory = [c for checks in self.decided.values() for c in checks if c.name == "memory"]
         found = membership_of(ground, device)
-        red = found is not None and found.auc > self.settings.membership_auc
+        card = "not measured"  # too few cases of either kind: no news is no green card
+        if found is not None:
+            card = "red" if found.auc > self.settings.membership_auc else "green"
         return {
             "nearest_ratio_least": min(ratios) if ratios else None,
             "nearest_ratio_median": float(np.median(ratios)) if ratios else None,
@@ -121,12 +123,13 @@ class Outcome:
             "membership_auc_ci95": found and list(found.ci95),
             "membership_cases": found and [found.members, found.non_members],
             "membership_limit": self.settings.membership_auc,
-            "card": "red" if red else "green",
+            "card": card,
         }
 
 
 def write_admission(folder: Path, result: Mapping[str, Any], outcome: Outcome) -> None:
-    """Write summary.json and report.html."""
+    """Write summary.json and report.html, which may be passed on: without the set's place on this machine."""
+    result = _without_place(result, outcome.target.path)
     with write_atomic(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     rejects = [
@@ -156,11 +159,19 @@ def told(result: Mapping[str, Any], place: Path) -> None:
         if line["uneven"]:
             say(f"  {line['attribute']} {line['value']}: {line['yield']:.0%} of {line['samples']} admitted")
     privacy = result["privacy"]
+    if privacy["card"] == "not measured":
+        say(f"Privacy: too few cases to measure membership inference ({FEWEST} of either kind are needed).")
     if privacy["card"] == "red":
         say(f"PRIVACY: members can be told from others, AUC {privacy['membership_auc']:.2f}: train less")
     if "agreement" not in result["checks"] and "agreement" in result["settings"]["checks"]:
         say("Agreement of mask and image was not checked: name a segmenter with --segmenter.")
     say(f"report: {place / 'admission' / 'report.html'}")
+
+
+def _without_place(result: Mapping[str, Any], place: Path) -> dict[str, Any]:
+    """Return the result with paths from the set on."""
+    lines = [line | {"reason": line["reason"].replace(f"{place}/", "")} for line in result["failed"]]
+    return {**result, "set": place.resolve().name, "failed": lines}
 
 
 def _grouped(values: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""admit --self-test: are planted copies of training cases refused, and unseen real cases let through?"""
+"""admit --self-test: are planted copies of training scans refused, and unseen real cases let through?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_gate(place: Path | None, *, workspace: Path, settings: GateSettings | N
     chosen = settings or GateSettings()
     say(f"Learning from {len(ground.training)} real training cases ...")
     training = ground.pieces(ground.training)
-    guard = Guard(training, run.plan.patch_voxels, run.plan, chosen.memory_percentile)
+    guard = Guard(training, run.plan.patch_voxels, run.plan, chosen.memory_percentile, bare=ground.bare)
     say(f"Planting {chosen.planted} copies ...")
     result = self_test(guard, ground.pieces(ground.unseen), chosen) | {"run": str(run.path), "fold": fold}
     say(

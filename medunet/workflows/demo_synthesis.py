@@ -8,6 +8,7 @@ from typing import Any
 from medunet.config.card import Card
 from medunet.config.load import load_generator
 from medunet.config.run import RunFolder
+from medunet.errors import ConfigError
 from medunet.workflows.admit import admit
 from medunet.workflows.judge import judge
 from medunet.workflows.progress import say
@@ -32,7 +33,7 @@ def synthesis(card: Card, data: Path, segmenter: Path, workspace: Path, minutes:
     run = RunFolder.open(Path(trained["run"]))
     judged = judge(run, workspace=workspace, segmenter=judging)
     made = sample(run, workspace / "synthetic", Order(COUNT), workspace=workspace)
-    admitted = admit(Path(made["set"]), workspace=workspace, segmenter=judging)
+    admitted = _admitted(Path(made["set"]), workspace, judging)
     say(NOTE)
     return {
         "run": str(run.path),
@@ -41,3 +42,12 @@ def synthesis(card: Card, data: Path, segmenter: Path, workspace: Path, minutes:
         "adherence": judged["adherence"],
         **{key: admitted[key] for key in ("admitted", "rejected")},
     }
+
+
+def _admitted(place: Path, workspace: Path, judging: RunFolder) -> dict[str, Any]:
+    """Ask the gate; without the segmenter where that has learnt too little in so short a time."""
+    try:
+        return admit(place, workspace=workspace, segmenter=judging)
+    except ConfigError as error:
+        say(f"Without a segmenter: {error}")
+        return admit(place, workspace=workspace)

@@ -6,6 +6,7 @@ Masks are those of held-out cases, so every synthetic scan has a real twin that 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,21 @@ def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
             f"{segmenter.path}: sees {seen[0]}, {run.path} makes {seen[1]}. Train a segmenter with the same "
             "`planning`."
         )
-    held_out = {image_part(run.folds.content[case]) for case in run.folds.validation[fold]}
+    held_out = _known(run, run.folds.validation[fold], run.card.name)
     for own in segmenter.trained:
-        known = {image_part(segmenter.folds.content[case]) for case in segmenter.folds.training(own)}
-        if not known & held_out:
+        if not held_out & _known(segmenter, segmenter.folds.training(own), run.card.name):
             return Segmenter.load(segmenter, folds=[own], backend="torch")
     raise ConfigError(
         f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter "
         f"that was trained on the same fold, such as: medunet train ... --fold {fold}"
     )
+
+
+def _known(run: RunFolder, cases: Sequence[str], card: str) -> set[str]:
+    """Return the images of cases and, where the run's data are of this card, their patients."""
+    images = {image_part(run.folds.content[case]) for case in cases}
+    same = run.card.name == card
+    return images | {f"patient {run.folds.patients[case]}" for case in cases if same}
 
 
 def _seen_by(segmenter: Segmenter, scans: ImageSet, generator: Generator) -> ImageSet:

@@ -83,7 +83,9 @@ def _of_fold(fold: TrainedFold, records: Records, *, up: bool = True, down: bool
     above: list[Node] = []
     if up:
         above.append(Node("data", fold.data, {"data_hash": fold.data_hash}))
-        above += [_of_fold(f, records, down=False) for f in records.folds if f.run in _paths(fold.bases)]
+        above += [
+            _of_fold(f, records, down=False) for f in records.folds if {f.run, f.folder} & set(fold.bases)
+        ]
         above += _sets_used(fold, records)
     below = [_of_set(s, records, up=False) for s in records.sets if fold.made(s)] if down else []
     return Node(kind, str(fold.run), facts, tuple(above), tuple(below))
@@ -93,7 +95,7 @@ def _sets_used(fold: TrainedFold, records: Records) -> list[Node]:
     """Return the set that a fold has used: as it lies there, else what the fold remembers of it."""
     if not fold.used:
         return []
-    found = [_of_set(s, records, down=False) for s in records.sets if fold.has_used(s.sha256)]
+    found = [_of_set(s, records, down=False) for s in records.used_by(fold)]
     keys = ("manifest_sha256", "gate_sha256", "generator", "generator_weights_sha256")
     known = {key: fold.used.get(key) for key in keys}
     return found or [Node("synthetic set", f"{fold.used.get('set')} (not found)", known)]
@@ -113,8 +115,11 @@ def _of_set(found: SyntheticSet, records: Records, *, up: bool = True, down: boo
         above = [_of_fold(fold, records, down=False) for fold in records.folds if fold.made(found)]
         known = {"fold": made.fold, "weights_sha256": made.weights_sha256, "mlflow_run": made.mlflow_run}
         above = above or [Node("generator", f"{made.generator} (not found)", known)]
+    place = found.path.resolve()
     below = [
-        _of_fold(fold, records, up=False) for fold in records.folds if down and fold.has_used(found.sha256)
+        _of_fold(fold, records, up=False)
+        for fold in records.folds
+        if down and place in [one.path for one in records.used_by(fold)]
     ]
     return Node("synthetic set", str(found.path), facts, tuple(above), tuple(below))
 
@@ -140,11 +145,6 @@ def tags_of_gate(found: SyntheticSet, gate_sha256: str, admitted: int, rejected:
 def tags_of_generator(found: SyntheticSet) -> dict[str, Any]:
     """Return the tag that a generator's own MLflow run gets for a set that was made with it."""
     return {f"made.{found.sha256[:SHORT]}": found.path.name}
-
-
-def _paths(runs: Sequence[str]) -> set[Path]:
-    named = {Path(run).resolve() for run in runs}
-    return {path.parent if path.name.startswith("fold_") else path for path in named}
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medunet.config.card import Card
+from medunet.config.card import SYNTHETIC_CARD, Card
 from medunet.config.generator import GeneratorRecipe
 from medunet.config.plan import Plan
 from medunet.config.recipe import Recipe
@@ -22,15 +22,17 @@ from medunet.data.content import content_of
 from medunet.data.fingerprint import Fingerprint, fingerprint
 from medunet.data.parallel import each, workers_for
 from medunet.data.plan import Device, make_plan
-from medunet.errors import DataError, MedunetError
+from medunet.errors import ConfigError, DataError, MedunetError
+from medunet.gate.record import read_manifest
 from medunet.io.doors import with_voxel_files
-from medunet.io.read import content_hash, read_header
+from medunet.io.read import Header, content_hash, read_header
 from medunet.io.write import write_atomic
 from medunet.workflows.generator_plan import generator_plan
 from medunet.workflows.progress import progress, say
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 PREPARE_GB = 4.0  # memory for cases that are worked on at the same time
+OF_A_SET = "samples are learnt from beside real cases, once admitted: `synthetic.set` in the recipe."
 Result = TypeVar("Result")
 
 
@@ -55,14 +57,18 @@ class Survey:
 
 
 def survey(card: Card, data: Path, cache: Path) -> Survey:
-    """Find, hash and measure all cases; a case that cannot be used is told and left out."""
+    """Find, hash and measure all cases; a case that cannot be used is told and left out.
+
+    So are synthetic ones. ConfigError: card or data are those of a synthetic set.
+    """
+    _check_real(card, data)
     found = find_cases(card, data)
     out = Survey(
         card, data, {case.id: case for case in found.cases}, notes=found.problems, unlabelled=found.unlabelled
     )
     for problem in found.problems:
         say(f"left out: {problem}")
-    headers = _for_all(out, "Looking", lambda case: read_header(case.images[0]))
+    headers = _for_all(out, "Looking", real_header)
     largest = max((math.prod(header.shape) for header in headers.values()), default=1)
     out.workers = workers_for(largest * card.channels, PREPARE_GB)
     hashes = _Hashes(cache / "hashes.json")
@@ -77,6 +83,26 @@ def survey(card: Card, data: Path, cache: Path) -> Survey:
         raise DataError(f"{data}: none of {len(found.cases)} cases can be used; the reasons are above.")
     out.content = {case: out.content[case] for case in out.fingerprints}
     return out
+
+
+def real_header(case: Case) -> Header:
+    """Return the header of a case's first image; DataError if it is marked synthetic."""
+    header = read_header(case.images[0])
+    if header.synthetic:
+        raise DataError(
+            f"{case.images[0]}: is marked synthetic, expected a real scan. Take it out; {OF_A_SET}"
+        )
+    return header
+
+
+def _check_real(card: Card, data: Path) -> None:
+    """Raise a ConfigError for a synthetic set: its cases are learnt from by way of the gate alone."""
+    try:
+        synthetic = bool(read_manifest(data))
+    except ConfigError:  # no manifest, or one of another kind
+        synthetic = card.name.endswith(SYNTHETIC_CARD)
+    if synthetic:
+        raise ConfigError(f"{data} (card {card.name}): is a synthetic set, expected real data; {OF_A_SET}")
 
 
 def plan_for(found: Survey, recipe: Recipe | GeneratorRecipe, device: Device) -> Plan:

@@ -3,11 +3,13 @@
 RUN/folds.json             whom a fold has learnt from
 RUN/fold_K/learnt.json     of a generator: also whose scans without a mask
 RUN/fold_K/synthetic.json  which synthetic set it has used
+RUN/fold_K/retired.jsonl   of a generator: patients who left (hashed); it makes no more samples
 SET/manifest.json          which generator made a set, with what weights
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +21,12 @@ from typing import Any
 from medunet.config.load import read_yaml
 from medunet.data.content import image_part
 from medunet.errors import ConfigError
+from medunet.gate.record import GATE, canonical
 from medunet.workflows.synthetic_pair import sha256_of
 from medunet.workflows.synthetic_set import CARD, MANIFEST, SyntheticSet
 
 WEIGHTS, USED, LEARNT = "weights.safetensors", "synthetic.json", "learnt.json"
+RETIRED = "retired.jsonl"
 BEGUN = (WEIGHTS, "metrics.jsonl", "checkpoint")  # of these, one is in the folder of a fold that saw its data
 PASSED_BY = {"cache", "mlflow", "images", "masks", "artifacts"}  # folders that hold neither runs nor sets
 RUN_FILES, SET_FILES = {"config.yaml", "folds.json", "run.json"}, {MANIFEST, CARD}
@@ -40,7 +44,7 @@ class TrainedFold:
     images: Mapping[str, str]  # case -> image_part of its content
     data: str
     data_hash: str
-    bases: tuple[str, ...]  # runs that its weights or masks come from
+    bases: tuple[Path, ...]  # runs (or folds) that its weights or masks come from
     used: Mapping[str, Any]  # of a synthetic set; empty: none
 
     @property
@@ -77,6 +81,12 @@ class Records:
     folds: tuple[TrainedFold, ...]
     sets: tuple[SyntheticSet, ...]
     unreadable: tuple[str, ...] = ()
+
+    def used_by(self, fold: TrainedFold) -> tuple[SyntheticSet, ...]:
+        """Return the sets that a fold may have used: of copies those with the admission that it remembers."""
+        found = tuple(one for one in self.sets if fold.has_used(one.sha256))
+        exact = tuple(one for one in found if _gate_of(one.path) == fold.used.get("gate_sha256"))
+        return exact or found
 
 
 def find_records(folders: Iterable[Path]) -> Records:
@@ -123,8 +133,17 @@ def folds_of_run(run: Path) -> Iterator[TrainedFold]:
             images | {str(scan["case"]): str(scan["image"]) for scan in scans},
             str(facts.get("data", "")),
             str(facts.get("data_hash", "")),
-            tuple(str(part["run"]) for part in (lora, masks) if part.get("run")),
+            tuple(_other(run, part["run"]) for part in (lora, masks) if part.get("run")),
             _json(folder / USED) if (folder / USED).is_file() else {},
+        )
+
+
+def check_not_retired(fold: Path) -> None:
+    """Raise a ConfigError if a patient of the generator in this fold's folder has left."""
+    if (fold / RETIRED).is_file():
+        raise ConfigError(
+            f"{fold}: has learnt from a patient who left (`medunet retire`; {RETIRED} there). Train a "
+            "generator anew without the patient."
         )
 
 
@@ -135,9 +154,10 @@ def mlflow_run_of(folder: Path) -> str | None:
 
 
 def _candidates(folder: Path, unreadable: list[str]) -> Iterator[Path]:
-    """Yield every folder at and below one that is a run or looks like a synthetic set; these are not entered.
+    """Yield every folder at and below one that is a run or looks like a synthetic set.
 
-    Links are followed, each place once: sets may lie on another disk.
+    Sets and the folds of runs are not entered. Links are followed, each place once: sets may lie on another
+    disk.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder. Give the folders where runs and synthetic sets lie.")
@@ -150,11 +170,26 @@ def _candidates(folder: Path, unreadable: list[str]) -> Iterator[Path]:
         here = {*files}
         if (real := os.path.realpath(place)) in seen:
             inner.clear()
-        elif here >= RUN_FILES or here >= SET_FILES:
+        elif here >= SET_FILES:
             inner.clear()
+            yield Path(place)
+        elif here >= RUN_FILES:
+            inner[:] = [name for name in inner if not name.startswith("fold_")]
             yield Path(place)
         seen.add(real)
         inner[:] = sorted(name for name in inner if name[0] != "." and name not in PASSED_BY)
+
+
+def _gate_of(place: Path) -> str:
+    """Return the hash of a set's admission, whether it still holds or not; empty: none."""
+    found = _json(place / "admission" / GATE)
+    return hashlib.sha256(canonical(found).encode()).hexdigest() if found else ""
+
+
+def _other(run: Path, name: str) -> Path:
+    """Return a run that a run's recipe names, as `RunFolder.other` finds it."""
+    here = Path(name)
+    return (here if here.exists() else run.absolute().parents[1] / here).resolve()
 
 
 def _json(place: Path) -> dict[str, Any]:

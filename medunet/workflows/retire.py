@@ -5,6 +5,7 @@ A generator has learnt from all of its patients, so all of its samples go with e
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from medunet.errors import ConfigError
 from medunet.gate.record import REVOKED
 from medunet.workflows.progress import say
-from medunet.workflows.records import Records, TrainedFold, find_records, folds_of_run
+from medunet.workflows.records import RETIRED, Records, TrainedFold, find_records, folds_of_run
 from medunet.workflows.synthetic_pair import append_line
 from medunet.workflows.synthetic_set import SyntheticSet, hashed_patient
 
@@ -49,7 +50,8 @@ def retire(
 
     Runs and sets are looked for below the workspace and `data`. `run`: the patient is the one whom this run
     knows by the name; patients of other data with the same name are others. `quarantine` moves all samples
-    of the sets into SET/quarantine and takes back their admission. ConfigError if `run` has no such patient.
+    of the sets into SET/quarantine, takes back their admission, and marks the generators (retired.jsonl):
+    they make no more samples. ConfigError if `run` has no such patient.
     """
     records = find_records([workspace, *data, *([run] if run else [])])
     traces = _direct(patient, records, run)
@@ -60,6 +62,9 @@ def retire(
         for path, (found, _) in traces.sets.items()
         if quarantine
     }
+    for fold, _ in traces.folds.values():
+        if quarantine and fold.task == "synthesize":
+            _mark(fold, patient)
     result = {
         "patient": patient,
         "generators": [_fold_row(*entry) for entry in traces.folds.values() if entry[0].task == "synthesize"],
@@ -140,7 +145,7 @@ def _why_fold(fold: TrainedFold, traces: Traces) -> str:
         weights = fold.used.get("generator_weights_sha256")
         if other.task == "synthesize" and weights and weights == other.weights_sha256:
             return f"learnt from a synthetic set of {other.folder}"
-        if any(Path(base).resolve() in (other.run, other.folder) for base in fold.bases):
+        if {other.run, other.folder} & set(fold.bases):
             return f"made with {other.run}"
     return ""
 
@@ -159,6 +164,15 @@ def _quarantine(found: SyntheticSet, cases: Sequence[str], patient: str) -> int:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
     return len(set(cases) - before)
+
+
+def _mark(fold: TrainedFold, patient: str) -> None:
+    """Write into a generator's fold, once, that a patient has left; the name is hashed as in manifests."""
+    salt = hashlib.sha256(fold.run.name.encode()).hexdigest()[:16]
+    line = json.dumps({"patient": hashed_patient(salt, patient), "salt": salt})
+    place = fold.folder / RETIRED
+    if not place.is_file() or line not in place.read_text(encoding="utf-8").splitlines():
+        append_line(place, line)
 
 
 def _fold_row(fold: TrainedFold, why: str) -> dict[str, Any]:
@@ -205,4 +219,4 @@ def _tell(result: dict[str, Any], workspace: Path) -> None:
     if not rows:
         say(f"Nothing below {workspace} (and --data) has learnt from this patient, or was made from it.")
     elif not result["quarantined"] and result["sets"]:
-        say("Nothing was changed. --quarantine moves the samples and takes back their admission.")
+        say("Nothing was changed. --quarantine takes the samples back and marks the generators.")

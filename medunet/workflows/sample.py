@@ -26,7 +26,7 @@ from medunet.workflows.learnt_cases import learnt_from
 from medunet.workflows.make_samples import MASK_FLOW, Maker
 from medunet.workflows.origin import versions
 from medunet.workflows.progress import progress, say
-from medunet.workflows.records import mlflow_run_of
+from medunet.workflows.records import check_not_retired, mlflow_run_of
 from medunet.workflows.synthetic_set import MANIFEST, SyntheticSet, create, hashed_patient
 
 
@@ -56,12 +56,14 @@ def sample(
 ) -> dict[str, Any]:
     """Make `order.count` cases in `out`, or go on there; return {"set", "made", "count", ...}.
 
-    ConfigError: no such run or method, attributes outside the training hull (with the nearest valid ones), or
-    `out` holds a set of other settings. DataError: the training data, whose masks are the start, are gone.
+    ConfigError: no such run or method, a patient of the generator's has left, attributes outside the training
+    hull (with the nearest valid ones), or `out` holds a set of other settings. DataError: the training data,
+    whose masks are the start, are gone.
     """
     threads = order.threads or os.cpu_count() or 1
     _settle(threads)
     generator = Generator.load(run, fold=fold, device=device)
+    check_not_retired(run.fold(generator.fold))
     if run.generator.makes != "images":
         raise ConfigError(
             f"{run.path}: makes masks; name it as `sampling.masks.run` of a generator of images."
@@ -180,6 +182,7 @@ def _trained_on(run: RunFolder, fold: int, flow: str | None, salt: str) -> Itera
     known = list(learnt_from(run, fold))
     if flow is not None:
         masks = run.other(flow)
+        check_not_retired(masks.fold(masks.one_trained()))
         known += learnt_from(masks, masks.one_trained())
     for one in known:
         patient = hashed_patient(salt, one.patient)

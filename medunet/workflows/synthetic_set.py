@@ -70,6 +70,14 @@ class SyntheticSet:
         """Return the cases that were taken back for a patient who left: they count as never admitted."""
         return read_revoked(self.path)
 
+    def check_whole(self) -> None:
+        """Raise a ConfigError if samples were taken back: the generator knows the patient for good."""
+        if gone := self.revoked():
+            raise ConfigError(
+                f"{self.path}: {len(gone)} samples were taken back for a patient who left (`retire`): "
+                "none can be added. Train a generator without the patient and give another folder."
+            )
+
     def image_path(self, case: str) -> Path:
         """Return the image of a case, also of one in quarantine; where it would lie if there is none."""
         endings = (".png", ".tif") if self.card.dims == 2 else (".nii.gz",)
@@ -98,7 +106,9 @@ class SyntheticSet:
 
         Whole numbers are kept in few bits (PNG, int16), others as float32: none is changed. DataError if the
         number is there already or the arrays do not fit the card. The same arrays give the same bytes.
+        ConfigError if samples of the set were taken back.
         """
+        self.check_whole()
         case = case_name(number)
         if case in self._samples:
             raise DataError(f"{self.path}: sample {number} is there already; give the next number.")
@@ -161,12 +171,14 @@ class SyntheticSet:
 def create(path: Path, manifest: Manifest, card: Card) -> SyntheticSet:
     """Return the synthetic set at `path` for scans like those of `card`: made now, or opened to go on.
 
-    ConfigError if the folder holds a set of another manifest, or pictures whose channels no format holds.
+    ConfigError if the folder holds a set of another manifest or one whose samples were taken back, or
+    pictures whose channels no format holds.
     """
     if (path / MANIFEST).is_file():
         found = SyntheticSet.open(path)
         if found.manifest != manifest:
             raise ConfigError(f"{path}: {_difference(found.manifest, manifest)}. Give another folder.")
+        found.check_whole()
         return found
     if card.dims == 2 and card.channels not in (1, 3):
         raise ConfigError(

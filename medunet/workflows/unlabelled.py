@@ -14,7 +14,7 @@ from medunet.data.cache import Entry, cached
 from medunet.data.cases import Case
 from medunet.data.content import content_of, image_part
 from medunet.errors import ConfigError, MedunetError
-from medunet.workflows.prepare import Survey
+from medunet.workflows.prepare import Survey, real_header
 from medunet.workflows.progress import progress, say
 
 
@@ -46,6 +46,7 @@ def unlabelled_scans(run: RunFolder, fold: int, found: Survey, cache: Path) -> U
     with progress("Caching scans without a mask", len(wanted)) as bar:
         for case in wanted:
             try:
+                real_header(case)
                 content = content_of(case)
                 if (image := image_part(content)) not in images:  # held out, or learnt from with its mask
                     out.entries.append(cached(case, found.card, run.plan, content, cache))

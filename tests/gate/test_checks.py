@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from medunet.config.attributes import Attribute
 from medunet.config.gate import GateSettings
+from medunet.errors import ConfigError
 from medunet.gate.agreement import Yardstick, compare, judge, thick
 from medunet.gate.duplicates import duplicates
 from medunet.gate.hull import outside
@@ -74,6 +75,13 @@ def test_a_label_without_voxels_is_not_compared() -> None:
     known = Intensities.of(*pairs(range(10)), 3)
     (image,), (mask,) = pairs(range(100, 101))
     assert known.check(image, np.where(mask == 2, 0, mask).astype(np.uint8), NAMES, 60.0).passed
+
+
+def test_labels_that_no_real_case_has_are_not_said_to_be_like_real_ones() -> None:
+    images = [np.random.default_rng(seed).normal(size=(1, 8, 8)).astype(np.float32) for seed in range(6)]
+    known = Intensities.of(images, [np.zeros((8, 8), np.uint8)] * 6, 2)
+    check = known.check(images[0], np.ones((8, 8), np.uint8), ["a"], 6.0)
+    assert (check.number, check.reason) == (None, "nothing to compare")
 
 
 # ----------------------------------------------------------------------------------------------- spectrum
@@ -166,6 +174,45 @@ def test_too_much_that_is_ignored_is_refused() -> None:
     weak = Yardstick.of(agreements(0.8, 0.1, 9, ignored=0.45), 1)  # a segmenter that real cases puzzle too
     assert judge(agreements(1.0, 0.1, 1, ignored=0.4), weak, ["a"], GateSettings(bins=1))[0].passed
     assert not judge(agreements(1.0, 0.1, 1, ignored=0.5), weak, ["a"], GateSettings(bins=1))[0].passed
+
+
+def test_a_segmenter_that_finds_nothing_lets_nothing_through() -> None:
+    masks = [two_balls(seed, (40, 44))[1] for seed in range(9)]
+    real = Yardstick.of([compare(mask, mask, 3) for mask in masks], 3)
+    nothing = [compare(mask, mask * 0, 3) for mask in masks]
+    assert not any(check.passed for check in judge(nothing, real, NAMES, GateSettings(best_share=1)))
+
+
+def test_a_label_that_is_wholly_ignored_is_not_passed_over() -> None:
+    """A lesion that the image does not show is a small part of all labelled voxels."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[8:56, 8:56], mask[20:30, 20:30] = 1, 2
+    real = Yardstick.of([compare(mask, mask, 3)] * 6, 1)
+    gone = compare(mask, np.where(mask == 2, 1, mask).astype(np.uint8), 3)
+    assert gone.ignored < 0.1
+    (check,) = judge([gone], real, ("organ", "lesion"), GateSettings(bins=1))
+    assert not check.passed
+    assert check.reason.startswith("lesion: Dice 0.000")
+    assert np.isnan(compare(mask * 0, mask * 0, 3).dice).all()
+
+
+def test_who_cannot_find_a_label_on_real_cases_is_no_judge() -> None:
+    thin = np.zeros((64, 64), np.uint8)
+    thin[::8], thin[30:40] = 2, 1
+    blind = np.where(thin == 2, 0, thin).astype(np.uint8)
+    weak = Yardstick.of([compare(thin, blind, 3)] * 6, 2)
+    with pytest.raises(ConfigError, match=r"of vessel \(Dice 0\.00\).*Train it longer"):
+        weak.check_able(("organ", "vessel"))
+    Yardstick.of([compare(thin, thin, 3)] * 6, 2).check_able(("organ", "vessel"))
+    with pytest.raises(ConfigError, match="holds out no real case"):
+        Yardstick.of([], 2)
+
+
+def test_a_bin_that_the_segmenter_is_blind_in_admits_nothing_for_that() -> None:
+    real = Yardstick.of([*agreements(0.0, 0.01, 9), *agreements(0.9, 0.2, 9)], 2)
+    real.check_able(["a"])
+    (check,) = judge(agreements(0.0, 0.01, 1), real, ["a"], GateSettings(bins=2))
+    assert not check.passed
 
 
 # --------------------------------------------------------------------------------------------- duplicates

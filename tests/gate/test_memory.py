@@ -10,6 +10,8 @@ import pytest
 from scipy import ndimage
 
 from medunet.config.gate import GateSettings
+from medunet.errors import DataError
+from medunet.gate import self_test as tested
 from medunet.gate.memory import Guard, limit_of
 from medunet.gate.near import Near
 from medunet.gate.pieces import Piece, draw
@@ -114,6 +116,7 @@ def test_the_limit_is_a_percentile_of_the_unseen() -> None:
     assert copy.number == pytest.approx(0.05 / limit.typical, abs=1e-3)
     assert "abc" in copy.reason
     assert "same mask" in copy.reason
+    assert "of 5000 windows" in copy.reason
     assert limit.check(Near(3, 0.6, 0.6, 0.99, 0.0), "abc").passed
 
 
@@ -138,3 +141,27 @@ def test_windows_hold_a_label_and_are_normalised_anew() -> None:
     assert abs(float(window.image.mean())) < 1e-3
     assert float(window.image.std()) == pytest.approx(1, abs=1e-3)
     assert view_of(window.image, window.mask, (40, 40)).image.shape == (40, 40)
+
+
+def test_copies_of_scans_without_a_mask_are_planted_too(
+    guard: Guard, unseen: list[Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = person(30, (72, 80))
+    bare = Piece("bare", patient.patient, patient.image, patient.mask * 0)
+    planted: list[str] = []
+
+    def noted(piece: Piece, *how: Any) -> Piece:
+        planted.append(piece.case)
+        return plant(piece, *how)
+
+    monkeypatch.setattr(tested, "plant", noted)
+    training = [person(seed, (72, 80)) for seed in range(2)]
+    found = self_test(Guard(training, (40, 40), PLAN, 0.5, bare=[bare]), unseen[:1], GateSettings(planted=12))
+    assert {"bare", "case0", "case1"} == set(planted)
+    assert found["source_found"] >= 0.9
+
+
+def test_one_patient_alone_has_no_limit() -> None:
+    only = person(0, (48, 48))
+    with pytest.raises(DataError, match="from 1 patient, expected at least 2"):
+        Guard([only, only], (40, 40), PLAN, 0.5)

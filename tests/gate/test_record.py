@@ -126,3 +126,16 @@ def test_hashes_are_of_the_file(tmp_path: Path) -> None:
     assert file_sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")  # FIPS 180-2, appendix B.1
     with pytest.raises(DataError, match="cannot be read"):
         file_sha256(tmp_path / "b")
+
+
+def test_the_record_of_another_case_is_refused(tmp_path: Path) -> None:
+    """The same files once more under another name: its own record would have called it a duplicate."""
+    folder = synthetic_set(tmp_path / "set", 2)
+    for kind in ("images", "masks"):
+        (folder / kind / "syn_0001.png").write_bytes((folder / kind / "syn_0000.png").read_bytes())
+    admit_all(folder, KEY)
+    read_admitted(folder, KEY)
+    records = folder / "admission"
+    (records / "syn_0001.json").write_bytes((records / "syn_0000.json").read_bytes())
+    with pytest.raises(DataError, match=r"syn_0001\.png: its record is that of syn_0000"):
+        read_admitted(folder, KEY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,27 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from medunet.config.gate import GateSettings
+from medunet.config.generator import Scan
 from medunet.config.run import RunFolder
 from medunet.config.samples import TrainedOn
 from medunet.data.cases import find_cases
 from medunet.data.content import image_part
 from medunet.data.fingerprint import read_pair
 from medunet.errors import ConfigError, DataError
-from medunet.gate.record import admission_key, read_admission, read_admitted
+from medunet.gate.pieces import Piece
+from medunet.gate.record import admission_key, gate_hash, read_admission, read_admitted
 from medunet.io.read import read_mask
 from medunet.io.write import write_image
 from medunet.workflows import admit as work
 from medunet.workflows.admit import admit
 from medunet.workflows.admit_agreement import Judge
+from medunet.workflows.admit_files import bring_back, quarantine
 from medunet.workflows.admit_ground import Ground, check_segmenter
 from medunet.workflows.admit_self_test import test_gate as self_test_of
 from medunet.workflows.new_run import create, reopen
 from medunet.workflows.prepare import survey
-from medunet.workflows.synthetic_set import hashed_patient
+from medunet.workflows.synthetic_set import SyntheticSet, hashed_patient
+from medunet.workflows.unlabelled import Unlabelled
 from tests.gate.sets import sample, write_set
 from tests.phantoms import card, msd_folder, recipe, two_balls
 
@@ -169,6 +174,8 @@ def test_other_settings_bring_rejects_back(tmp_path: Path, run: RunFolder) -> No
 def test_without_quality_checks_copies_are_refused_all_the_same(tmp_path: Path, run: RunFolder) -> None:
     place = set_of(run, tmp_path / "set")
     result = admit(place, workspace=tmp_path, settings=GateSettings(checks=()))
+    assert result["privacy"]["card"] == "not measured"  # four unseen cases say nothing of membership
+    assert "Privacy: not measured" in (place / "admission/report.html").read_text(encoding="utf-8")
     assert set(result["checks"]) == {"memory", "duplicates"}
     assert result["privacy"]["copies_refused"] == 1
 
@@ -178,6 +185,10 @@ def test_a_file_that_was_changed_fails_and_is_not_admitted(tmp_path: Path, run: 
     (place / "images/syn_1.png").write_bytes((place / "images/syn_2.png").read_bytes())
     result = admit(place, workspace=tmp_path, settings=LOOSE)
     assert [line["case"] for line in result["failed"]] == ["syn_1"]
+    summary = (place / "admission/summary.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in summary  # it goes to MLflow
+    assert json.loads(summary)["set"] == "set"
+    assert "images/syn_1.png is not the one" in summary
     assert "syn_1" not in [one.case.id for one in read_admitted(place, admission_key(tmp_path))]
 
 
@@ -195,6 +206,83 @@ def test_the_run_that_made_the_set_must_be_there_unchanged(tmp_path: Path, run: 
     (run.fold(0) / "weights.safetensors").write_bytes(b"others")
     with pytest.raises(ConfigError, match="found weights"):
         admit(place, workspace=tmp_path)
+
+
+def test_a_generator_whose_patient_has_left_is_refused(tmp_path: Path, run: RunFolder) -> None:
+    place = set_of(run, tmp_path / "set")
+    (run.fold(0) / "retired.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="a patient who left"):
+        admit(place, workspace=tmp_path)
+
+
+def test_what_the_user_put_back_is_not_overwritten(tmp_path: Path, run: RunFolder) -> None:
+    place = set_of(run, tmp_path / "set")
+    image = place / "images/syn_1.png"
+    good = image.read_bytes()
+    image.write_bytes(b"damaged")
+    quarantine(SyntheticSet.open(place), ["syn_1"])
+    image.write_bytes(good)
+    bring_back(SyntheticSet.open(place))
+    assert image.read_bytes() == good
+    assert (place / "masks/syn_1.png").is_file()
+    assert (place / "quarantine/images/syn_1.png").read_bytes() == b"damaged"
+
+
+def test_samples_that_cannot_be_read_are_an_error(
+    tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise DataError("cannot be read.")
+
+    monkeypatch.setattr(work, "read_pair", broken)
+    with pytest.raises(DataError, match="none of 5 samples could be measured; .* cannot be read"):
+        admit(set_of(run, tmp_path / "set"), workspace=tmp_path)
+
+
+@pytest.mark.parametrize("what", ["training", "unseen", "bare"])
+def test_records_hold_for_the_real_cases_as_they_were(what: str, tmp_path: Path, run: RunFolder) -> None:
+    """A corrected mask of a real case changes what is asked of a sample."""
+    target = SyntheticSet.open(set_of(run, tmp_path / "set"))
+    ground = Ground.of(run, 0, tmp_path)
+    work.Admitting(target, ground, LOOSE, bytes(32), None, None).write_gate()
+    before = gate_hash(target.path)
+    if what == "bare":
+        scan = Scan(case="bare", patient="bare", image="0" * 64)
+        ground = replace(ground, unlabelled=Unlabelled(scans=(scan,)))
+    else:
+        case = getattr(ground, what)[0]
+        image, _, mask = ground.content[case].partition(":")
+        ground = replace(ground, content=ground.content | {case: f"{image}:{mask[::-1]}"})
+    work.Admitting(target, ground, LOOSE, bytes(32), None, None).write_gate()
+    assert gate_hash(target.path) != before
+
+
+def test_the_self_test_guards_scans_without_a_mask_too(
+    tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = [Piece("bare", "bare", np.zeros((1, *SHAPE), np.float32), np.zeros(SHAPE, np.uint8))]
+    monkeypatch.setattr(Ground, "bare", bare)
+    told: list[object] = []
+
+    def guard(*_: object, **how: object) -> None:
+        told.append(how["bare"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medunet.workflows.admit_self_test.Guard", guard)
+    with pytest.raises(KeyboardInterrupt):
+        self_test_of(run.path, workspace=tmp_path)
+    assert told == [bare]
+
+
+def test_a_judge_that_finds_nothing_ends_the_admission(
+    tmp_path: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = set_of(run, tmp_path / "set")
+    blind = Judge(lambda volume: np.zeros(volume.array.shape[1:], np.uint8), run.card, "blind")
+    monkeypatch.setattr(Judge, "load", classmethod(lambda cls, *a: blind))
+    with pytest.raises(ConfigError, match=r"bright \(Dice 0\.00\), middling .*cannot judge"):
+        admit(place, workspace=tmp_path, segmenter=run)
+    assert not (place / "admission").exists()
 
 
 def test_real_data_that_are_gone_are_an_error(tmp_path: Path, run: RunFolder) -> None:
@@ -238,7 +326,11 @@ def test_a_judge_leaves_weights_where_image_and_mask_differ(
     record = read_admission(place, "syn_0")
     assert record is not None
     assert record.segmenter == "judge"
-    weights, mask = (read_mask(place / kind / "syn_1.png").array for kind in ("weights", "masks"))
+    refused = read_admission(place, "syn_1")  # a whole label of its mask is not in the image
+    assert refused is not None
+    assert [check.name for check in refused.checks if not check.passed] == ["agreement"]
+    mask = read_mask(place / "quarantine/masks/syn_1.png").array
+    weights = read_mask(place / "weights/syn_1.png").array
     assert weights[mask == 1].mean() < 0.3
     assert weights[mask == 0].mean() > 0.95
     for one in read_admitted(place, admission_key(tmp_path)):

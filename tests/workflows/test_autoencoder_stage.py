@@ -17,6 +17,8 @@ from medunet.config.run import RunFolder
 from medunet.errors import ConfigError
 from medunet.tasks.generate import Generator
 from medunet.tasks.space import PREFIX
+from medunet.workflows import admit_privacy
+from medunet.workflows.admit_ground import Ground
 from medunet.workflows.check import check
 from medunet.workflows.generator_fold import GeneratorFold
 from medunet.workflows.sample import Order, remake, sample
@@ -120,3 +122,10 @@ def test_sizes_and_costs_are_those_of_the_latents():
 def test_a_size_that_no_autoencoder_takes_is_refused(latent: RunFolder):
     with pytest.raises(ConfigError, match="every axis must be a multiple of 4"):
         trained(latent_recipe(size_voxels=(18, 18)), latent.path.parents[1])
+
+
+def test_membership_is_measured_in_latents(latent: RunFolder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(admit_privacy, "FEWEST", 1)
+    found = admit_privacy.membership_of(Ground.of(latent, 0, latent.path.parents[1]), "cpu")
+    assert found is not None
+    assert 0 <= found.auc <= 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from medunet import cli
 from medunet.engine.place import key_of
 from medunet.errors import ConfigError
 from medunet.workflows.lineage import lineage, tags_of_gate, tags_of_generator, tags_of_set
+from medunet.workflows.retire import retire
 from medunet.workflows.synthetic_set import SyntheticSet
 from tests.workflows.planted import run, workspace
 
@@ -101,7 +103,7 @@ def test_every_step_is_tagged_with_the_same_names(tmp_path: Path) -> None:
         "synthetic.admitted": 3,
         "synthetic.rejected": 1,
     }
-    assert tags_of_generator(found) == {f"made.{found.sha256[:12]}": str(found.path)}
+    assert tags_of_generator(found) == {f"made.{found.sha256[:12]}": found.path.name}
     assert all(key_of(key) == key for key in (*gate, *tags_of_generator(found)))
 
 
@@ -110,3 +112,29 @@ def test_a_tuned_generator_leads_to_the_one_it_was_tuned_from(tmp_path: Path) ->
     run(root / "runs/tuned", "synthesize", lora={"run": str(root / "runs/synth_a/fold_0")})
     (found,) = lineage(root / "runs/tuned", workspace=root)["lineage"]
     assert chain(found, "made_from")[:2] == ["generator tuned", "generator synth_a"]
+
+
+def test_of_two_copies_that_with_the_admission_that_was_used_is_named(tmp_path: Path) -> None:
+    """A study admits copies of one set with other settings: their manifests are the same."""
+    root = workspace(tmp_path)
+    shutil.copytree(root / "synthetic/of_a", root / "synthetic/gated")
+    gate = root / "synthetic/gated/admission/gate.json"
+    gate.parent.mkdir()
+    gate.write_text('{"settings": 1}', encoding="utf-8")
+    record = root / "runs/with_a/fold_0/synthetic.json"
+    known = json.loads(record.read_text(encoding="utf-8"))
+    sets = ("of_a", "gated")
+    for sha256, expected in (("e" * 64, {*sets}), (hashlib.sha256(b'{"settings":1}').hexdigest(), {"gated"})):
+        record.write_text(json.dumps(known | {"gate_sha256": sha256}), encoding="utf-8")
+        (found,) = lineage(root / "runs/with_a", workspace=root)["lineage"]
+        above = {Path(n["name"]).name for n in found["made_from"] if n["kind"] == "synthetic set"}
+        below = {name for name in sets if lineage_of(root, name)["used_by"]}
+        assert (above, below) == (expected, expected)
+    shutil.rmtree(root / "synthetic/gated")
+    models = retire("anna", workspace=root)["models"]
+    assert "with_a" in [Path(row["run"]).name for row in models]
+
+
+def lineage_of(root: Path, name: str) -> dict:
+    (found,) = lineage(root / "synthetic" / name, workspace=root)["lineage"]
+    return found

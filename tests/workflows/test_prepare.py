@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from medunet.errors import DataError
+from medunet.errors import ConfigError, DataError
+from medunet.io.write import write_synthetic_image
 from medunet.workflows.prepare import prepare, survey
-from tests.phantoms import card, msd_folder, recipe
+from tests.gate.sets import synthetic_set
+from tests.phantoms import card, msd_folder, recipe, two_balls
 
 ROOT = Path(__file__).parents[2]
 MEASURE = """
@@ -124,3 +127,24 @@ def test_a_lack_of_memory_now_ends_the_preparation_instead_of_dropping_cases(
     monkeypatch.setattr("medunet.io.limits.psutil.virtual_memory", lambda: memory)
     with pytest.raises(DataError, match="GB of memory"):
         survey(card(), data, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_scan_that_is_marked_synthetic_is_left_out(dims: int, tmp_path: Path):
+    data = msd_folder(tmp_path / "data", 3, dims=dims)
+    image, _ = two_balls(1, (40, 44) if dims == 2 else (22, 24, 20))
+    name = "images/case_01.png" if dims == 2 else "imagesTr/case_01.nii.gz"
+    write_synthetic_image(data / name, (image + 50).clip(0, 255).astype("uint8"), np.eye(dims + 1))
+    found = survey(card(dims), data, tmp_path / "cache")
+    assert set(found.content) == {"case_00", "case_02"}
+    assert "is marked synthetic, expected a real scan" in found.failed["case_01"]
+
+
+def test_a_synthetic_set_is_no_data_set(tmp_path: Path):
+    folder = synthetic_set(tmp_path / "set", 2)
+    with pytest.raises(ConfigError, match=r"set \(card balls\): is a synthetic set"):
+        survey(card(2), folder, tmp_path / "cache")
+    (folder / "manifest.json").write_text("{}", encoding="utf-8")  # another program's: none of ours
+    assert len(survey(card(2), folder, tmp_path / "cache").content) == 2
+    with pytest.raises(ConfigError, match="balls_synthetic"):
+        survey(card(2, name="balls_synthetic"), folder, tmp_path / "cache")

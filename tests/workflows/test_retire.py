@@ -4,14 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from medunet import cli
 from medunet.data.cases import find_cases
 from medunet.errors import ConfigError
+from medunet.workflows.lineage import lineage
+from medunet.workflows.records import check_not_retired, find_records
 from medunet.workflows.retire import retire
-from medunet.workflows.synthetic_set import SyntheticSet
+from medunet.workflows.synthetic_set import SyntheticSet, create
+from tests.phantoms import card
 from tests.workflows.planted import image_of, run, sampled, uses, workspace
 
 
@@ -137,3 +141,43 @@ def test_a_fold_that_never_began_has_learnt_from_nobody(tmp_path: Path) -> None:
     rows = [row for row in retire("cleo", workspace=tmp_path)["models"] if row["run"].endswith("plain")]
     assert [(row["fold"], row["finished"]) for row in rows] == [(1, False)]
     assert image_of("c3") not in str(rows)
+
+
+def test_quarantine_is_for_good(tmp_path: Path) -> None:
+    """Neither the set nor its generator gives another sample; others do."""
+    root = workspace(tmp_path)
+    other, found = (SyntheticSet.open(root / "synthetic" / name) for name in ("of_c", "of_a"))
+    retire("anna", workspace=root)
+    check_not_retired(root / "runs/synth_a/fold_0")
+    for _ in range(2):
+        retire("anna", workspace=root, quarantine=True)
+    with pytest.raises(ConfigError, match="were taken back for a patient who left"):
+        create(found.path, found.manifest, card(2))
+    mask = np.ones((8, 9), np.uint8)
+    with pytest.raises(ConfigError, match="none can be added"):
+        found.add(7, np.full((1, 8, 9), 3), mask, spacing_mm=(1, 1))
+    create(other.path, other.manifest, card(2)).add(7, np.full((1, 8, 9), 3), mask, spacing_mm=(1, 1))
+    with pytest.raises(ConfigError, match="without the patient"):
+        check_not_retired(root / "runs/synth_a/fold_0")
+    check_not_retired(root / "runs/synth_c/fold_0")
+    marks = (root / "runs/synth_a/fold_0/retired.jsonl").read_text(encoding="utf-8")
+    assert len(marks.splitlines()) == 1
+    assert "anna" not in marks
+    assert not (root / "runs/with_a/fold_0/retired.jsonl").exists()  # a segmenter makes no samples
+
+
+def test_a_base_is_named_from_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = workspace(tmp_path / "home")
+    run(root / "runs/tuned", "synthesize", patients={"x": "xaver"}, lora={"run": "runs/synth_a"})
+    monkeypatch.chdir(tmp_path)
+    assert names(retire("anna", workspace=root), "generators") == ["synth_a", "tuned"]
+    (found,) = lineage(root / "runs/tuned", workspace=root)["lineage"]
+    assert Path(found["made_from"][-1]["name"]).name == "synth_a"
+
+
+def test_a_set_inside_a_run_is_found_and_folds_are_not_searched(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    (root / "synthetic/of_c").rename(root / "runs/synth_c/samples")
+    (root / "synthetic/of_a").rename(root / "runs/synth_a/fold_0/samples")
+    assert [one.path.name for one in find_records([root]).sets] == ["samples"]
+    assert names(retire("cleo", workspace=root), "sets") == ["samples"]

@@ -21,7 +21,8 @@ from medunet.data.fingerprint import read_pair
 from medunet.errors import ConfigError, DataError
 from medunet.tasks.generate import Generator
 from medunet.workflows import make_samples
-from medunet.workflows.learnt_cases import learnt_from
+from medunet.workflows.judge import _never_seen as never_seen
+from medunet.workflows.learnt_cases import check_base, learnt_from
 from medunet.workflows.make_samples import Maker
 from medunet.workflows.sample import Order, remake, sample
 from medunet.workflows.synthetic_set import SyntheticSet, hashed_patient
@@ -265,6 +266,36 @@ def test_whom_the_masks_and_the_base_know_is_told_with_the_set(
     assert {one.image for one in found.manifest.trained_on} == images  # fold 1 has learnt from the others
     plain = made(run, tmp_path / "plain", order(1, masks="copy"))
     assert len(plain.manifest.trained_on) == 4
+
+
+def test_a_generator_whose_patient_has_left_makes_no_sample(generator: RunFolder, tmp_path: Path):
+    mark = generator.fold(0) / "retired.jsonl"
+    mark.write_text("{}\n", encoding="utf-8")
+    try:
+        with pytest.raises(ConfigError, match="a patient who left"):
+            made(generator, tmp_path / "set", order(1))
+        with pytest.raises(ConfigError, match="a patient who left"):
+            check_base(generator, 0, generator)
+    finally:
+        mark.unlink()
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_base_that_knows_a_held_out_patient_by_another_scan_is_refused(
+    generator: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The same names in data of another card are other people."""
+    folds = generator.folds
+    scans = {case: f"{n:064x}:" for n, case in enumerate(folds.content)}
+    again = RunFolder(generator.path)
+    vars(again)["folds"] = folds.model_copy(update={"content": scans})
+    check_base(again, 0, generator)
+    with pytest.raises(ConfigError, match="has learnt from 4 cases that fold 1 holds out"):
+        check_base(again, 1, generator)
+    with pytest.raises(ConfigError, match="was trained on held-out cases"):
+        never_seen(generator, again, 1)
+    vars(again)["card"] = generator.card.model_copy(update={"name": "others"})
+    check_base(again, 1, generator)
 
 
 def test_the_command_makes_a_set_and_remakes_a_case(generator: RunFolder, tmp_path: Path):
