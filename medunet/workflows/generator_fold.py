@@ -96,6 +96,8 @@ class GeneratorFold(Fold):
         if not self.world.leads:
             self.world.wait()
         found = unlabelled_scans(self.run, self.number, self.found, cache)
+        if (self.folder / LEARNT).is_file():  # a training goes on with what it was begun with
+            found = found.only(read_learnt(self.folder).unlabelled)
         if self.world.leads:
             self.world.wait()
         return found
@@ -108,7 +110,7 @@ class GeneratorFold(Fold):
     @cached_property
     def learnt(self) -> Learnt:
         """What is kept of the training cases, made once; held-out cases have no part in it."""
-        place = self.folder / LEARNT
+        place, _ = self.folder / LEARNT, self.unlabelled  # which waits: every process must pass it before
         if self.world.leads and not place.is_file():
             with write_atomic(place) as temporary:
                 temporary.write_text(self._learn().model_dump_json(), encoding="utf-8")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from medunet.config.generator import Learnt
 from medunet.config.run import RunFolder
 from medunet.engine.distributed import World
 from medunet.errors import ConfigError
@@ -109,6 +113,47 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, monkeyp
     mine, other = weights(whole), weights(went_on)
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
     assert mine.keys() == other.keys()
+
+
+class Ranked(World):
+    """One of two processes that wait for each other."""
+
+    meet: Any = None
+
+    def wait(self) -> None:
+        self.meet.wait()
+
+
+def learn_as(rank: int, meet: Any, run: RunFolder, folder: Path, told: Any) -> None:
+    world = Ranked(rank, 2, torch.device("cpu"))
+    object.__setattr__(world, "meet", meet)
+    fold = GeneratorFold(run, 0, world, {}, None, {}, SimpleNamespace())  # type: ignore[arg-type]
+    fold.folder = folder
+    learnt = read_learnt(run.fold(0))
+
+    def _learn() -> Learnt:  # as the real one: what is learnt from is asked for in it
+        assert fold.entries_learnt_from == []
+        time.sleep(0.3)
+        return learnt
+
+    fold._learn = _learn  # type: ignore[method-assign]
+    told.put((rank, fold.learnt == learnt))
+
+
+def test_two_processes_learn_without_waiting_for_each_other_in_different_places(
+    generator: RunFolder, tmp_path: Path
+):
+    context = multiprocessing.get_context("fork")
+    meet, told = context.Barrier(2, timeout=10), context.Queue()
+    pair = [
+        context.Process(target=learn_as, args=(rank, meet, generator, tmp_path, told)) for rank in (0, 1)
+    ]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(20)
+    assert [process.exitcode for process in pair] == [0, 0]
+    assert sorted(told.get(timeout=5) for _ in pair) == [(0, True), (1, True)]
 
 
 def test_a_second_start_trains_nothing(generator: RunFolder, monkeypatch: pytest.MonkeyPatch):
