@@ -72,7 +72,7 @@ def test_a_network_that_is_too_large_for_a_cpu_is_rated_by_a_tiny_one(monkeypatc
         ({"objective": {"name": "v"}, "sampling": {"steps": 2000}}, "found 2000, expected at most 1000"),
         ({"sampling": {"masks": {"method": "dream"}}}, "no method 'dream'"),
         ({"sampling": {"masks": {"method": "flow"}}}, "method flow needs `run`"),
-        ({"sampling": {"masks": {"options": {"bent": 1}}}}, r"sampling\.masks\.options.*bent"),
+        ({"sampling": {"masks": {"options": {"bent": 1}}}}, "bent: unknown key"),
         (
             {"sampling": {"masks": {"method": "flow", "run": "r", "options": {"a": 1}}}},
             "flow has none, found a",

@@ -161,7 +161,6 @@ def test_what_cannot_be_judged_is_refused(generator: RunFolder, tmp_path: Path):
     assert len(entries_of(generator, generator.folds.validation[0], workspace)) == 4
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (12, 16, 10)])
 def test_options_that_would_count_for_nothing_are_refused(generator: RunFolder, tmp_path: Path):
     words = [
         "evaluate",
@@ -178,6 +177,7 @@ def test_options_that_would_count_for_nothing_are_refused(generator: RunFolder, 
     assert said in str(done.exception)
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (12, 16, 10)])
 def test_panels_show_the_image_plain_and_with_its_labels(shape: tuple[int, ...]):
     image, mask = two_balls(0, (20, 30) if len(shape) == 2 else (22, 24, 20))
     plain, drawn = panels(image[None], mask, (1.0,) * len(shape))
