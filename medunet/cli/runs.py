@@ -25,6 +25,7 @@ from medunet.cli.options import (
     open_run,
     with_memory,
 )
+from medunet.errors import ConfigError
 
 
 def train(  # noqa: PLR0913  one parameter an option
@@ -80,13 +81,16 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     from medunet.workflows import evaluate as work
 
     chosen = open_run(run, workspace)
+    given = {"--data": data, "--card": card, "--save-masks": save_masks, "--backend": backend != "torch"}
     if chosen.makes_scans:
         from medunet.workflows.judge import judge
 
+        _no_use(given, "a generator of synthetic scans")
         known = open_run(segmenter, workspace) if segmenter else None
         result = judge(chosen, workspace=workspace, fold=fold, segmenter=known, out=out, device=device)
         finish(result, json_file)
         return
+    _no_use({"--segmenter": segmenter}, "a segmentation run")
     other = load_card(card) if card else None
     result = work.evaluate(
         chosen,
@@ -99,6 +103,12 @@ def evaluate(  # noqa: PLR0913  one parameter an option
         save_masks=save_masks,
     )
     finish(result, json_file, failed=bool(result["failed"]))
+
+
+def _no_use(given: dict[str, Any], what: str) -> None:
+    """Refuse options that would be passed over: who gives one believes that it counts."""
+    if wrong := [name for name, value in given.items() if value]:
+        raise ConfigError(f"evaluate: {', '.join(wrong)}: not for {what}. Leave it out.")
 
 
 def predict(  # noqa: PLR0913  one parameter an option

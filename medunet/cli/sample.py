@@ -33,7 +33,7 @@ def sample(  # noqa: PLR0913  one parameter an option
     sampler: Annotated[str | None, typer.Option(help="euler, heun, ddim, ddpm, dpmpp or unipc.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler.")] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="Above 1: attributes are followed more strictly.")
+        float | None, typer.Option(min=0, help="Above 1: attributes are followed more strictly.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes another set.")] = 0,
     fold: Annotated[int | None, typer.Option(help="Which fold's generator; default: the only one.")] = None,

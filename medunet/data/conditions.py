@@ -6,7 +6,7 @@ brighter or darker than what is around them). One that does not differ between t
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,16 +21,15 @@ from medunet.data.cache import Entry
 from medunet.data.cases import Case
 from medunet.data.fingerprint import Fingerprint
 from medunet.data.preprocess import FLAT_STD, network_shape, resample_image
-from medunet.errors import DataError
+from medunet.data.table import Known, read_table, without_line
 from medunet.io.acquisition import acquisition_of
 from medunet.io.read import read_header, read_image
 
 CASES_EACH = 2  # a category has at least so many cases on average; fewer are names, not categories
 MOST_CATEGORIES = 50
-UNKNOWN = {"", "n/a", "na", "nan", "unknown"}  # in a table; BIDS says n/a
+RECORD_NUMBERS = 1000  # whole numbers from here on that all differ name cases: record numbers
+DATE = re.compile(r"(18|19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])")  # as a number, such as 19740512
 SAME_NUMBER = 0.01  # relative spread below which a number does not count as an attribute
-
-Known = dict[str, Value]
 
 
 def learn(
@@ -44,18 +43,14 @@ def learn(
 ) -> Learnt:
     """Return what a generator keeps of its training cases; never pass held-out ones.
 
-    prints: of the labelled cases, the others are scans without a mask.
+    prints: of the labelled cases, the others are scans without a mask. DataError where the card's table
+    names none of them.
     """
-    table = read_table(data / card.attributes) if card.attributes else {}
-    known = {}
-    for entry in entries:
-        case, found = cases[entry.case], prints.get(entry.case)
-        spacing_mm = found.spacing_mm if found else read_header(case.images[0]).spacing_mm
-        known[entry.case] = known_of(entry, case, spacing_mm, table)
+    known = known_of_all(entries, cases, prints, card, data)
     attributes = attributes_of(list(known.values()))
     scales, spans = {}, []
     for entry in entries:
-        scales[entry.case], span = _scale(cases[entry.case], card, plan)
+        scales[entry.case], span = _scale(cases[entry.case], card, plan, prints.get(entry.case))
         spans.append(span)
     return Learnt(
         attributes=attributes,
@@ -66,6 +61,45 @@ def learn(
         lowest=min(low for low, _, _ in spans),
         highest=max(high for _, high, _ in spans),
     )
+
+
+def known_of_all(
+    entries: Sequence[Entry],
+    cases: Mapping[str, Case],
+    prints: Mapping[str, Fingerprint],
+    card: Card,
+    data: Path,
+) -> dict[str, Known]:
+    """Return everything that is known of training cases; see `learn`."""
+    table: dict[str, Known] = {}
+    if card.attributes:
+        table = read_table(data / card.attributes)
+        without_line(table, [cases[entry.case] for entry in entries], data / card.attributes)
+    known = {}
+    for entry in entries:
+        case, found = cases[entry.case], prints.get(entry.case)
+        header = found or read_header(case.images[0], pixel_mm=card.pixel_mm)
+        known[entry.case] = known_of(entry, case, header.spacing_mm, table)
+    return known
+
+
+def words_of(learnt: Learnt, cases: Mapping[str, Case], card: Card, data: Path) -> list[str]:
+    """Return in words which attributes were taken, what of the card's table was not, and who is not in it."""
+    names = [attribute.name for attribute in learnt.attributes]
+    words = [f"attributes: {', '.join(names) or 'none differs between the training cases'}"]
+    if card.attributes is None:
+        return words
+    place = data / card.attributes
+    table = read_table(place)
+    columns = sorted({name for facts in table.values() for name in facts} - set(names))
+    if columns:
+        words.append(
+            f"{place.name}: left out {', '.join(columns)}: the same in every training case, or the name or "
+            "number of single ones"
+        )
+    if missing := without_line(table, [cases[case] for case in learnt.codes], place):
+        words.append(f"{place.name}: {len(missing)} of {len(learnt.codes)} training cases have no line")
+    return words
 
 
 def codes_of(learnt: Learnt, cases: Sequence[str]) -> NDArray[np.float32]:
@@ -107,42 +141,19 @@ def _attribute(name: str, values: Sequence[Value]) -> Attribute | None:
         low, high, mean = float(numbers.min()), float(numbers.max()), float(numbers.mean())
         if high - low <= SAME_NUMBER * max(abs(high), abs(low)):
             return None
+        if _names_cases(numbers):
+            return None
         return Attribute(name=name, mean=mean, std=float(numbers.std()) or 1.0, low=low, high=high)
     categories = tuple(sorted({str(value) for value in values}))
     most = min(MOST_CATEGORIES, len(values) // CASES_EACH)
     return Attribute(name=name, values=categories) if 1 < len(categories) <= most else None
 
 
-def read_table(path: Path) -> dict[str, Known]:
-    """Return the rows of a CSV or TSV by their first column; a column of numbers only holds numbers."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            head, *rows = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"{path}: the card's `attributes` cannot be read ({error}). Expected a CSV or TSV, one line a "
-            "case or patient; put it there, or take the key out of the card."
-        ) from None
-    found = {row[0].strip(): _said(head[1:], row[1:]) for row in rows if row}
-    columns = {name: [facts[name] for facts in found.values() if name in facts] for name in head[1:]}
-    numbers = {name for name, texts in columns.items() if all(map(_is_number, texts))}
-    return {
-        key: {name: float(text) if name in numbers else text for name, text in facts.items()}
-        for key, facts in found.items()
-    }
-
-
-def _said(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Return what a row says; a cell that is empty, unknown or not there says nothing."""
-    pairs = zip(columns, (cell.strip() for cell in cells), strict=False)
-    return {name: text for name, text in pairs if text.casefold() not in UNKNOWN}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
+def _names_cases(numbers: NDArray[np.float64]) -> bool:
+    """Say whether numbers tell who a case is: record numbers, all different, or days of birth."""
+    if (numbers < RECORD_NUMBERS).any() or (numbers != np.rint(numbers)).any():
         return False
+    return len(np.unique(numbers)) == len(numbers) or all(DATE.fullmatch(f"{n:.0f}") for n in numbers)
 
 
 def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest: float) -> tuple[float, ...]:
@@ -156,14 +167,18 @@ def label_weights(prints: Sequence[Fingerprint], labels: Sequence[int], largest:
     return tuple(float(w) for w in np.clip(np.sqrt(np.median(shares) / shares), 1.0, largest))
 
 
-def _scale(case: Case, card: Card, plan: Plan) -> tuple[Scale, tuple[float, float, bool]]:
+def _scale(
+    case: Case, card: Card, plan: Plan, found: Fingerprint | None
+) -> tuple[Scale, tuple[float, float, bool]]:
     """Return mean and std that `normalise` takes away, and (lowest, highest, whole numbers) of the file.
 
-    As in preprocessing, they are of the image on the network's grid.
+    As in preprocessing, they are of the image on the network's grid; of CT they are those of the plan, beyond
+    whose percentiles nothing is known. found: whose intensities say whether a CT holds whole numbers.
     """
     if plan.normalisation == "ct":
         known = plan.statistics
-        span = (min(k.percentile_00_5 for k in known), max(k.percentile_99_5 for k in known), True)
+        whole = found is None or all(value.is_integer() for row in found.samples for value in row)
+        span = (min(k.percentile_00_5 for k in known), max(k.percentile_99_5 for k in known), whole)
         return Scale(mean=tuple(k.mean for k in known), std=tuple(max(k.std, FLAT_STD) for k in known)), span
     source = case.images[0] if len(case.images) == 1 else case.images
     volume = read_image(source, channels=card.channels, pixel_mm=card.pixel_mm)

@@ -48,10 +48,12 @@ class VariancePreserving(Objective):
         return torch.randint(1, self.steps + 1, (count,), generator=generator, device=device) / self.steps
 
     def level(self, t: Times) -> Mix:
-        """Return alpha and sigma of the nearest step."""
-        if self._table.device != t.device:
-            self._table = self._table.to(t.device)
-        return Mix(*self._table[:, (t * self.steps).round().long()].to(t.dtype))
+        """Return alpha and sigma of the nearest step.
+
+        The table of doubles stays where it was made: Apple's GPU has none.
+        """
+        steps = (t * self.steps).round().long().to(self._table.device)
+        return Mix(*self._table[:, steps].to(t.dtype).to(t.device))
 
     def slope(self, level: Mix) -> Mix:
         """Return dz / dphi for alpha = cos phi, sigma = sin phi: bounded everywhere (Salimans & Ho 2022)."""

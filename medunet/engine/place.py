@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -26,6 +28,14 @@ MLFLOW_SETTINGS = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+def settle() -> None:
+    """Make MLflow quiet and quick to give up; also where another library has imported it before."""
+    for key, value in MLFLOW_SETTINGS.items():
+        os.environ.setdefault(key, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

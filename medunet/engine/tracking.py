@@ -6,8 +6,6 @@ and a server may be away for hours. Training waits for neither; the run folder h
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 import tempfile
 import time
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 
 from medunet import __version__
 from medunet.engine.outbox import Curve, Outbox, Outcome
-from medunet.engine.place import MLFLOW_SETTINGS, Announcer, Place, key_of, reason, short
+from medunet.engine.place import Announcer, Place, key_of, reason, settle, short
 from medunet.engine.staging import stage_model
 
 if TYPE_CHECKING:
@@ -169,10 +167,7 @@ def fetch_model(name: str, uri: str | None, *, workspace: Path, into: Path) -> P
 
 def _problems() -> tuple[type[BaseException], ...]:
     """Import MLflow, quietly, and return all that may go wrong with a store or a server."""
-    for key, value in MLFLOW_SETTINGS.items():
-        os.environ.setdefault(key, value)
-    for loud in ("alembic", "mlflow.system_metrics"):
-        logging.getLogger(loud).setLevel(logging.WARNING)
+    settle()
     try:
         from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 

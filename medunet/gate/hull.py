@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from medunet.config.attributes import Attribute, Value
@@ -46,9 +47,10 @@ def _outside(attribute: Attribute, value: Value) -> Outside | None:
     low = float("-inf") if attribute.low is None else attribute.low
     high = float("inf") if attribute.high is None else attribute.high
     room = ROUNDING * max(1.0, abs(number))
-    if low - room <= number <= high + room:
+    if isfinite(number) and low - room <= number <= high + room:
         return None
-    nearest = attribute.mean if number != number else min(max(number, low), high)
+    nearest = min(max(number, low), high)
+    nearest = nearest if isfinite(nearest) else attribute.mean
     words = f"{attribute.name}: found {value}, expected {low:g} to {high:g} as in training"
     return Outside(attribute.name, value, nearest, f"{words}; the nearest is {nearest:g}")
 

@@ -115,9 +115,11 @@ def is_drawn(path: Path | Source) -> TypeGuard[Path]:
     return isinstance(path, Path) and path.is_file() and kind_of(path) == "dicom"
 
 
-def read_header(source: Path | Source, *, irregular: Irregular = "error") -> Header:
-    """Return shape, spacing and affine in RAS+ order without reading voxels."""
-    return layout_of(_source(source), irregular=irregular).to_header()
+def read_header(
+    source: Path | Source, *, pixel_mm: float | None = None, irregular: Irregular = "error"
+) -> Header:
+    """Return shape, spacing and affine in RAS+ order without reading voxels; pixel_mm as for `read_image`."""
+    return layout_of(_source(source), pixel_mm=pixel_mm, irregular=irregular).to_header()
 
 
 def content_hash(source: Path | Source) -> str:

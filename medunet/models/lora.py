@@ -20,10 +20,10 @@ class LowRank(nn.Module):
         """Lay out factors for a weight (outputs, ...); of a rank that the weight can have."""
         super().__init__()
         outputs, inputs = weight.flatten(1).shape
+        self.scale = alpha / rank  # as asked for: layers of fewer are not adapted more strongly
         rank = min(rank, outputs, inputs)
         self.down = nn.Parameter(weight.new_empty(rank, inputs).normal_(std=inputs**-0.5))
         self.up = nn.Parameter(weight.new_zeros(outputs, rank))
-        self.scale = alpha / rank
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the adapted weight."""

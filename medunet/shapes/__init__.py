@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from medunet.config.base import parse
+from medunet.config.base import Record, parse
 from medunet.errors import ConfigError, DataError
 from medunet.shapes import methods
 from medunet.shapes.family import NewMask, Refused, Source, family_of
 from medunet.shapes.repair import problems, repaired
 
-__all__ = ["MAX_TRIES", "NewMask", "Source", "make", "names"]
+__all__ = ["MAX_TRIES", "NewMask", "Source", "check_options", "make", "names"]
 
 MAX_TRIES = 50
 
@@ -28,6 +28,16 @@ MAX_TRIES = 50
 def names() -> tuple[str, ...]:
     """Return the names of all methods, sorted; imports none of them."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(methods.__path__)))
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> Record:
+    """Return the options of a method; ConfigError if there is no such method or option."""
+    if name not in names():
+        there = ", ".join((*names(), "flow"))
+        raise ConfigError(f"sampling.masks.method: no method {name!r}; there are {there}.")
+    module = import_module(f"{methods.__name__}.{name}")
+    found: Record = parse(module.Options, options, where="sampling.masks.options")
+    return found
 
 
 def make(
@@ -43,10 +53,7 @@ def make(
     Rules are learnt from the sources once and kept for as long as the same Source objects are passed.
     Raises ConfigError for an unknown method or option, DataError where MAX_TRIES tries gave no mask.
     """
-    if name not in names():
-        raise ConfigError(f"masks.name: no method {name!r}; there are {', '.join(names())}")
-    module = import_module(f"{methods.__name__}.{name}")
-    chosen = parse(module.Options, options, where="masks.options")
+    chosen, module = check_options(name, options), import_module(f"{methods.__name__}.{name}")
     shape, spacing = tuple(int(n) for n in shape_voxels), tuple(float(mm) for mm in spacing_mm)
     family = family_of(tuple(sources), shape, spacing)
     reasons: dict[str, None] = {}  # a set that keeps its order

@@ -69,8 +69,14 @@ class Family:
     def windows(self) -> tuple[Mask, ...]:
         """The sources as this frame shows them; always the same, so that rules do not depend on a draw."""
         generator = np.random.default_rng(0)
-        looks = [(i, 1 if self.fits(i) else WINDOWS) for i in range(len(self.sources))]
-        return tuple(self.cut(i, self.window(i, generator)) for i, times in looks for _ in range(times))
+        found: list[Mask] = []
+        for i, source in enumerate(self.sources):
+            mine = [self.cut(i, self.window(i, generator)) for _ in range(1 if self.fits(i) else WINDOWS)]
+            for label in sorted(set(np.unique(source.mask)) - {0}):  # a rare one may lie in none of them
+                if not any((each == label).any() for each in mine):
+                    mine.append(self.cut(i, self._around(i, int(label))))
+            found += mine
+        return tuple(found)
 
     @cached_property
     def rules(self) -> Rules:
@@ -88,17 +94,28 @@ class Family:
 
     def window(self, index: int, generator: np.random.Generator) -> Voxels:
         """Draw the first voxel of the frame in a source: around all that is labelled, or within it."""
+        seed = _labelled_voxel(self.sources[index].mask, generator)
+        return tuple(int(generator.integers(low, high + 1)) for low, high in self._places(index, seed))
+
+    def _around(self, index: int, label: int) -> Voxels:
+        """Return the first voxel of the frame in whose middle a source has a label."""
+        voxels = np.argwhere(self.sources[index].mask == label)
+        seed = tuple(int(n) for n in voxels[len(voxels) // 2])
+        middles = [n - room // 2 for n, room in zip(seed, self.shape, strict=True)]
+        pairs = zip(middles, self._places(index, seed), strict=True)
+        return tuple(min(max(middle, low), high) for middle, (low, high) in pairs)
+
+    def _places(self, index: int, seed: Voxels) -> list[tuple[int, int]]:
+        """Return lowest and highest first voxel of a frame with this voxel, or with all where it fits."""
         mask, box = self.sources[index].mask, self.boxes[index]
         if box is None:
             box = ((0,) * mask.ndim, mask.shape)
-        seed = _labelled_voxel(mask, generator)
-        first = []
+        places = []
         for n, room, low, size, centre in zip(mask.shape, self.shape, *box, seed, strict=True):
             around = (low + size - room, low) if size <= room else (centre - room + 1, centre)
             inside = (min(0, n - room), max(0, n - room))
-            lowest, highest = max(around[0], inside[0]), min(around[1], inside[1])
-            first.append(int(generator.integers(lowest, highest + 1)))
-        return tuple(first)
+            places.append((max(around[0], inside[0]), min(around[1], inside[1])))
+        return places
 
     def cut(self, index: int, first: Voxels, size: Voxels | None = None) -> Mask:
         """Return a part of a source, with background where it has no voxels."""

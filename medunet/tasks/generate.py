@@ -111,7 +111,8 @@ class Generator:
         def told_nothing(z: Tensor, time: Tensor) -> Tensor:
             return self._run(z, time, mask, torch.full_like(known, torch.nan))
 
-        network = guided(told_all, told_nothing, how["guidance"])
+        # without attributes both are told the same, and twice the time would buy nothing
+        network = guided(told_all, told_nothing, how["guidance"] if codes.shape[1] else 1.0)
         generator = torch.Generator(self.device).manual_seed(seeds[0])
         out = sample(
             how["sampler"], network, noise.to(self.device), make_objective(recipe), how["steps"], generator

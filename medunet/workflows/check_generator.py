@@ -12,7 +12,7 @@ from torch import nn
 from medunet import shapes
 from medunet.config.budget import parse_budget, part_of
 from medunet.config.card import Card
-from medunet.config.generator import GeneratorRecipe, Sampling
+from medunet.config.generator import GeneratorRecipe, Masks, Sampling
 from medunet.diffusion import Objective, sample
 from medunet.engine.distributed import pick_device
 from medunet.errors import ConfigError
@@ -20,6 +20,7 @@ from medunet.models import denoisers, presets
 from medunet.models.autoencoder import Autoencoder
 from medunet.tasks.space import autoencoder_choice, channels_of
 from medunet.tasks.synthesize import make_objective, network_choice
+from medunet.workflows.generator_plan import check_channels
 from medunet.workflows.make_samples import MASK_FLOW
 from medunet.workflows.progress import say
 
@@ -37,12 +38,15 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
         raise ConfigError(
             f"preset: {recipe.preset} makes {len(size)}D scans, the card {card.name} is {card.dims}D."
         )
+    check_channels(recipe, card.dims, card.channels)
     _check_sampling(recipe.sampling, make_objective(recipe))
     shown = _shown(recipe, card)
     choice, stage = network_choice(recipe), autoencoder_choice(recipe)
     inner = tuple(n // Autoencoder.factor for n in size) if stage else tuple(size)  # what the denoiser sees
+    batch = recipe.batch_size or known.batch_size
     preset = known.model_copy(
         update={
+            "batch_size": batch,
             "network": choice.name,
             "options": choice.options,
             "size_voxels": inner,
@@ -50,7 +54,6 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
         }
     )
     cost = presets.describe(preset, channels=shown.channels, classes=shown.classes)
-    batch = recipe.batch_size or known.batch_size
     rate = tflop_per_second(preset, shown, cost, recipe.training.precision)
     budget = recipe.training.budget
     seconds, steps = parse_budget(part_of(budget, 1 - stage.share) if stage else budget)
@@ -68,18 +71,31 @@ def check_generator(recipe: GeneratorRecipe, card: Card) -> dict[str, Any]:
 
 
 def _check_sampling(how: Sampling, aim: Objective) -> None:
-    """Try the sampler on one voxel, and look the method of new masks up."""
+    """Try the sampler on one voxel, and look up the method of new masks and its options."""
+    try_sampler(how.sampler, how.steps, aim)
+    check_masks(how.masks)
+
+
+def try_sampler(name: str, steps: int, aim: Objective) -> None:
+    """Raise a ConfigError if there is no such sampler, or it cannot go so many steps for an objective."""
     noise = torch.ones(1, 1, 1, 1)
-    sample(how.sampler, lambda z, _: torch.zeros_like(z), noise, aim, how.steps, torch.Generator())
-    method = how.masks.method
-    if method != MASK_FLOW and method not in shapes.names():
-        raise ConfigError(
-            f"sampling.masks.method: no method {method!r}; there are flow, {', '.join(shapes.names())}."
-        )
-    if method == MASK_FLOW and how.masks.run is None:
+    sample(name, lambda z, _: torch.zeros_like(z), noise, aim, steps, torch.Generator())
+
+
+def check_masks(masks: Masks) -> None:
+    """Raise a ConfigError if there is no such method of new masks, or it has no such options."""
+    method = masks.method
+    if method == MASK_FLOW and masks.run is None:
         raise ConfigError(
             "sampling.masks: method flow needs `run`, a trained generator of masks (makes: masks)."
         )
+    if method == MASK_FLOW and masks.options:
+        raise ConfigError(
+            f"sampling.masks.options: flow has none, found {', '.join(masks.options)}. Take them out; the "
+            "recipe of the generator of masks says how it samples."
+        )
+    if method != MASK_FLOW:
+        shapes.check_options(method, masks.options)
 
 
 class Shown(NamedTuple):

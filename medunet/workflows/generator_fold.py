@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 
 from medunet.config.attributes import Attribute, Value
 from medunet.config.budget import part_of
-from medunet.config.generator import AutoencoderChoice, Learnt
+from medunet.config.generator import AutoencoderChoice, GeneratorRecipe, Learnt
 from medunet.config.recipe import Training
 from medunet.data.cache import Entry
 from medunet.data.conditioned import ConditionedSource
-from medunet.data.conditions import codes_of, learn
+from medunet.data.conditions import codes_of, known_of_all, learn, words_of
 from medunet.data.sampling import Batches
+from medunet.data.table import Known
 from medunet.engine.checkpoint import load_weights
 from medunet.engine.loop import Loss, Score
 from medunet.errors import ConfigError
@@ -38,6 +40,7 @@ from medunet.workflows.fold import Fold
 from medunet.workflows.generator_report import twin_sheet
 from medunet.workflows.learnt_cases import check_base
 from medunet.workflows.prepare import Survey
+from medunet.workflows.progress import say
 from medunet.workflows.twins import make_twins
 from medunet.workflows.unlabelled import Unlabelled, unlabelled_scans
 
@@ -97,6 +100,8 @@ class GeneratorFold(Fold):
         if not self.world.leads:
             self.world.wait()
         found = unlabelled_scans(self.run, self.number, self.found, cache)
+        if (self.folder / LEARNT).is_file():  # a training goes on with what it was begun with
+            found = found.only(read_learnt(self.folder).unlabelled)
         if self.world.leads:
             self.world.wait()
         return found
@@ -109,7 +114,7 @@ class GeneratorFold(Fold):
     @cached_property
     def learnt(self) -> Learnt:
         """What is kept of the training cases, made once; held-out cases have no part in it."""
-        place = self.folder / LEARNT
+        place, _ = self.folder / LEARNT, self.unlabelled  # which waits: every process must pass it before
         if self.world.leads and not place.is_file():
             with write_atomic(place) as temporary:
                 temporary.write_text(self._learn().model_dump_json(), encoding="utf-8")
@@ -118,18 +123,17 @@ class GeneratorFold(Fold):
 
     def _learn(self) -> Learnt:
         found, how = self.found, self.run.generator.conditioning
-        known = learn(
-            self.entries_learnt_from,
-            found.cases | self.unlabelled.cases,
-            {entry.case: found.fingerprints[entry.case] for entry in self.learners},
-            found.card,
-            self.run.plan,
-            found.data,
-            how.largest_weight,
-        )
+        prints = {entry.case: found.fingerprints[entry.case] for entry in self.learners}
+        cases = found.cases | self.unlabelled.cases
+        about = self.entries_learnt_from, cases, prints, found.card
+        known = learn(*about, self.run.plan, found.data, how.largest_weight)
         known = known.model_copy(update={"unlabelled": self.unlabelled.scans})
-        base = self._base
-        return known if base is None else known.model_copy(update=_as_base_knows(known, base.learnt))
+        if self._base is not None:
+            facts = known_of_all(*about, found.data)
+            known = known.model_copy(update=_as_base_knows(facts, self._base.learnt))
+        for words in words_of(known, cases, found.card, found.data):
+            say(words)
+        return known
 
     @cached_property
     def _base(self) -> Generator | None:
@@ -144,7 +148,7 @@ class GeneratorFold(Fold):
         recipe = self.run.generator
         network = make_denoiser(recipe, self.run.plan, self.learnt.attributes)
         if self._base is not None and recipe.lora is not None:
-            start_from(network, self._base)
+            start_from(network, self._base, recipe)
             add_lora(network, recipe.lora.rank, alpha=recipe.lora.rank)
         return network
 
@@ -232,8 +236,18 @@ class GeneratorFold(Fold):
         self.tracker.file(self.folder / "metrics.jsonl")
 
 
-def start_from(network: nn.Module, base: Generator) -> None:
-    """Take over the weights of a generator that is to be tuned; ConfigError if they do not fit."""
+def start_from(network: nn.Module, base: Generator, recipe: GeneratorRecipe) -> None:
+    """Take over the weights of a generator that is to be tuned; ConfigError if they do not fit.
+
+    Neither do they where the base has learnt to tell something else: the same network, other answers.
+    """
+    for name in ("makes", "objective"):
+        known, wanted = getattr(base.run.generator, name), getattr(recipe, name)
+        if known != wanted:
+            raise ConfigError(
+                f"lora.run: {base.run.path} was trained with {name} {known}, this recipe says {wanted}. Give "
+                f"the recipe the {name} of its base."
+            )
     try:
         network.load_state_dict(base.network.state_dict())
     except RuntimeError as error:
@@ -243,15 +257,15 @@ def start_from(network: nn.Module, base: Generator) -> None:
         ) from None
 
 
-def _as_base_knows(known: Learnt, base: Learnt) -> dict[str, Any]:
-    """Return attributes and codes in the words of the generator that is tuned: its tokens stay."""
-    mine = [attribute.name for attribute in known.attributes]
-    codes: dict[str, tuple[Any, ...]] = {}
-    for case, values in known.codes.items():
-        facts = dict(zip(mine, values, strict=True))
-        codes[case] = tuple(
-            _in_words_of(attribute, facts.get(attribute.name)) for attribute in base.attributes
-        )
+def _as_base_knows(facts: Mapping[str, Known], base: Learnt) -> dict[str, Any]:
+    """Return attributes and codes in the words of the generator that is tuned: its tokens stay.
+
+    Also of what is the same in all new cases, such as their scanner: to the base it is one among others.
+    """
+    codes = {
+        case: tuple(_in_words_of(attribute, said.get(attribute.name)) for attribute in base.attributes)
+        for case, said in facts.items()
+    }
     return {"attributes": base.attributes, "codes": codes}
 
 

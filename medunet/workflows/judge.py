@@ -55,7 +55,7 @@ def judge(
     generator = Generator.load(run, fold=fold, device=device)
     if run.generator.makes != "images":
         raise ConfigError(f"{run.path}: makes masks; only generators of images are evaluated.")
-    known = None if segmenter is None else _never_seen(segmenter, run, generator.fold)
+    known = None if segmenter is None else _never_seen(segmenter, run, generator.fold, device)
     entries = entries_of(run, run.folds.validation[generator.fold], workspace)
     twins = make_twins(generator, entries, **how)
     sampling = run.generator.sampling
@@ -80,7 +80,7 @@ def judge(
     return {**result, "out": str(folder), "failed": {}}
 
 
-def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
+def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int, device: str | None = None) -> Segmenter:
     """Return a segmenter that knows none of the held-out cases; ConfigError if there is none."""
     if segmenter.card.labels != run.card.labels or segmenter.card.channels != run.card.channels:
         raise ConfigError(
@@ -96,7 +96,7 @@ def _never_seen(segmenter: RunFolder, run: RunFolder, fold: int) -> Segmenter:
     held_out = _known(run, run.folds.validation[fold], run.card.name)
     for own in segmenter.trained:
         if not held_out & _known(segmenter, segmenter.folds.training(own), run.card.name):
-            return Segmenter.load(segmenter, folds=[own], backend="torch")
+            return Segmenter.load(segmenter, folds=[own], backend="torch", device=device)
     raise ConfigError(
         f"{segmenter.path}: was trained on held-out cases of {run.path}, fold {fold}. Name a segmenter "
         f"that was trained on the same fold, such as: medunet train ... --fold {fold}"

@@ -21,13 +21,16 @@ from medunet.data.conditions import restored
 from medunet.data.content import image_part
 from medunet.data.preprocess import from_outputs
 from medunet.errors import ConfigError, DataError
+from medunet.gate.hull import outside
+from medunet.gate.record import file_sha256
 from medunet.shapes.family import family_of
 from medunet.shapes.repair import problems, repaired
-from medunet.tasks.generate import Generator
+from medunet.tasks.generate import WEIGHTS, Generator
 from medunet.workflows.prepare import fill_cache, survey
 
 MASK_FLOW = "flow"
 MOST_DRAWS = 20  # of a mask by a generator of masks, until one is plausible
+MOST_RETRIES = 4  # of all that is drawn for a sample, the first included: one mask must not end a set
 
 
 class Drawn(NamedTuple):
@@ -78,14 +81,14 @@ class Maker:
 
     @cached_property
     def mask_flow(self) -> Generator:
-        """The generator of masks; ConfigError if it does not fit this one."""
-        mine = self.generator.run
-        name = self.manifest.masks_options.get("run")
-        if name is None:
+        """The generator of masks; ConfigError if it does not fit this one, or is not that of the manifest."""
+        mine, known = self.generator.run, self.manifest.masks_options
+        if "run" not in known:
             raise ConfigError(
                 "sampling.masks: method flow needs `run`, a trained generator of masks (makes: masks)."
             )
-        found = Generator.load(mine.other(name), device=str(self.generator.device))
+        device = str(self.generator.device)
+        found = Generator.load(mine.other(known["run"]), fold=known.get("fold"), device=device)
         theirs = found.run
         facts = [(r.plan.patch_voxels, r.plan.spacing_mm, r.plan.outputs) for r in (theirs, mine)]
         if theirs.generator.makes != "masks" or facts[0] != facts[1]:
@@ -93,6 +96,15 @@ class Maker:
                 f"sampling.masks.run: {theirs.path} makes {theirs.generator.makes} with size, spacing and "
                 f"outputs {facts[0]}; expected masks with {facts[1]}. Train it with the same card and size."
             )
+        weights = file_sha256(theirs.fold(found.fold) / WEIGHTS)
+        if weights != known.get("weights_sha256", weights):
+            raise ConfigError(
+                f"{theirs.path}: its weights are {weights[:12]}, masks of this set were made with "
+                f"{known['weights_sha256'][:12]}. Put the generator of masks back, or give another folder."
+            )
+        asked = {a.name: self.manifest.asked[a.name] for a in found.learnt.attributes if a.name in self.asked}
+        if wrong := outside(asked, found.learnt.attributes):
+            raise ConfigError(f"--attribute, for {theirs.path}: " + "; ".join(each.words for each in wrong))
         return found
 
     def drawn(self, batch: int) -> list[Drawn]:
@@ -101,35 +113,50 @@ class Maker:
         return [self._draw(number) for number in range(batch * size, (batch + 1) * size)]
 
     def _draw(self, number: int) -> Drawn:
-        random = np.random.default_rng((self.manifest.seed, number))
-        new = self._new_mask(number, random)
+        """Return what a sample is to be, by the first of a few draws that gives a mask.
+
+        Each follows from (seed, number, retry): a number without luck would else end its set for good.
+        """
+        for retry in range(MOST_RETRIES - 1):
+            try:
+                return self._drawn(number, retry)
+            except DataError:
+                continue
+        return self._drawn(number, MOST_RETRIES - 1)
+
+    def _drawn(self, number: int, retry: int) -> Drawn:
+        random = np.random.default_rng((self.manifest.seed, number, *([retry] if retry else [])))
+        new = self._new_mask(number, retry, random)
         content = self.generator.run.folds.content
         of_parent = {image_part(content[entry.case]): entry.case for entry in self.anchors}
         case = next((of_parent[parent] for parent in new.parents if parent in of_parent), None)
         case = case or self.anchors[int(random.integers(len(self.anchors)))].case
         said = self._said_of(case) | self.asked
         codes = [a.code(said.get(a.name)) for a in self.generator.learnt.attributes]
-        return Drawn(number, new.mask, case, np.array(codes, np.float32), said, new.parents, new.facts)
+        facts = new.facts | ({"retry": retry} if retry else {})
+        return Drawn(number, new.mask, case, np.array(codes, np.float32), said, new.parents, facts)
 
-    def _new_mask(self, number: int, random: np.random.Generator) -> shapes.NewMask:
+    def _new_mask(self, number: int, retry: int, random: np.random.Generator) -> shapes.NewMask:
         plan, manifest = self.generator.run.plan, self.manifest
         if manifest.masks == MASK_FLOW:
-            return self._flowed(number)
+            return self._flowed(number, retry)
         return shapes.make(
             manifest.masks, manifest.masks_options, self.sources, plan.patch_voxels, plan.spacing_mm, random
         )
 
-    def _flowed(self, number: int) -> shapes.NewMask:
+    def _flowed(self, number: int, retry: int) -> shapes.NewMask:
         plan, flow = self.generator.run.plan, self.mask_flow
         rules = family_of(self.sources, plan.patch_voxels, plan.spacing_mm).rules
-        codes = np.full((1, len(flow.learnt.attributes)), np.nan, np.float32)
+        asked, attributes = self.manifest.asked, flow.learnt.attributes
+        told = [a.code(a.typed(asked[a.name]) if a.name in asked else None) for a in attributes]
+        codes = np.array([told], np.float32).reshape(1, len(attributes))
         wrong: list[str] = []
-        for draw in range(1, MOST_DRAWS + 1):
+        for draw in range(1 + retry * MOST_DRAWS, 1 + (retry + 1) * MOST_DRAWS):
             mask = repaired(flow.masks(codes, [_seed(self.manifest.seed, number, draw)])[0], rules)
             if not (wrong := problems(mask, rules, plan.spacing_mm)):
                 return shapes.NewMask(mask, (), {"draws": draw})
         raise DataError(
-            f"sample {number}: the generator of masks gave {MOST_DRAWS} implausible masks, the last for: "
+            f"sample {number}: the generator of masks gave {draw} implausible masks, the last for: "
             f"{wrong[0]}. Train it for longer, or choose another method."
         )
 

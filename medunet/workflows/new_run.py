@@ -15,6 +15,7 @@ from medunet.data.ranges import ranges_of
 from medunet.data.splits import beyond, folds_of, strata_of
 from medunet.errors import ConfigError
 from medunet.io.write import write_atomic
+from medunet.workflows.generator_plan import fitted
 from medunet.workflows.origin import origin
 from medunet.workflows.prepare import Survey, plan_for
 from medunet.workflows.progress import say
@@ -32,6 +33,8 @@ def create(path: Path, recipe: Recipe | GeneratorRecipe, found: Survey, device: 
     if (path / "run.json").is_file():
         return
     plan = plan_for(found, recipe, device)
+    if isinstance(recipe, GeneratorRecipe):
+        plan = fitted(plan, recipe, list(found.fingerprints.values()))
     for reason in plan.reasons:
         say(f"plan: {reason}")
     prints = found.fingerprints

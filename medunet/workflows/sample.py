@@ -21,7 +21,10 @@ from medunet.config.run import RunFolder
 from medunet.config.samples import Manifest, TrainedOn
 from medunet.errors import ConfigError, DataError
 from medunet.gate.hull import outside
+from medunet.gate.record import file_sha256
 from medunet.tasks.generate import BATCH, WEIGHTS, Generator
+from medunet.tasks.synthesize import make_objective
+from medunet.workflows.check_generator import check_masks, try_sampler
 from medunet.workflows.learnt_cases import learnt_from
 from medunet.workflows.make_samples import MASK_FLOW, Maker
 from medunet.workflows.origin import versions
@@ -60,7 +63,8 @@ def sample(
     hull (with the nearest valid ones), or `out` holds a set of other settings. DataError: the training data,
     whose masks are the start, are gone.
     """
-    threads = order.threads or os.cpu_count() or 1
+    there = SyntheticSet.open(out).manifest if (out / MANIFEST).is_file() else None
+    threads = order.threads or (there.threads if there else _cores())  # sums depend on their number
     _settle(threads)
     generator = Generator.load(run, fold=fold, device=device)
     check_not_retired(run.fold(generator.fold))
@@ -71,8 +75,9 @@ def sample(
     if wrong := outside(order.attributes, generator.learnt.attributes):
         raise ConfigError("--attribute: " + "; ".join(each.words for each in wrong))
     maker = Maker(generator, workspace, _manifest(generator, order, threads))
-    if not (out / MANIFEST).is_file():
-        maker.drawn(0)  # before anything is written: what cannot be made leaves no folder
+    if there is None:  # before anything is written: what cannot be made leaves no folder
+        try_sampler(maker.manifest.sampler, maker.manifest.steps, make_objective(run.generator))
+        maker.drawn(0)
     return _fill(maker, create(out, maker.manifest, run.card), order.count)
 
 
@@ -93,6 +98,8 @@ def remake(place: Path, case: str, *, workspace: Path, run: RunFolder, device: s
             f"{run.path}: is not the generator of {place}: its weights are {found[:12]}, expected "
             f"{manifest.weights_sha256[:12]}. Name {manifest.generator}."
         )
+    if differ := _differing(manifest.versions, versions()):
+        say(f"Other versions than the set was made with, so bytes may differ: {differ}.")
     if torch.backends.cpu.get_cpu_capability() != manifest.processor:
         say(f"The set was made with {manifest.processor} instructions: bytes may differ on this processor.")
     maker = Maker(generator, workspace, manifest)
@@ -100,6 +107,17 @@ def remake(place: Path, case: str, *, workspace: Path, run: RunFolder, device: s
     drawn = maker.drawn(batch)
     again = maker.in_files(drawn[index], maker.images(drawn)[index])
     return target.same_bytes(case) and target.same_bytes(case, again, run.plan.spacing_mm)
+
+
+def _cores() -> int:
+    """Return the cores that this process may use: in a container or a job, fewer than the machine has."""
+    able = getattr(os, "sched_getaffinity", None)
+    return len(able(0)) if able else os.cpu_count() or 1
+
+
+def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    return ", ".join(f"{name} {then.get(name, 'none')}, here {now.get(name, 'none')}" for name in names)
 
 
 def _settle(threads: int) -> None:
@@ -145,7 +163,11 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
     run, recipe, how = generator.run, generator.run.generator, generator.run.generator.sampling
     same = order.masks in (None, how.masks.method)
     masks = how.masks if same else Masks(method=str(order.masks), run=how.masks.run)
-    flow = {"run": masks.run} if masks.method == MASK_FLOW and masks.run else {}
+    check_masks(masks)
+    flow = _flow(run, str(masks.run)) if masks.method == MASK_FLOW else None
+    guidance = how.guidance if order.guidance is None else order.guidance
+    if guidance != 1 and not generator.learnt.attributes:
+        say(f"Guidance {guidance:g} counts as 1: the generator knows no attributes that it could exaggerate.")
     salt = hashlib.sha256(f"{run.path.name}|{order.seed}".encode()).hexdigest()[:16]
     return Manifest(
         generator=str(run.path.resolve()),
@@ -153,14 +175,14 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
         fold=generator.fold,
         weights_sha256=weights_sha256(generator),
         mlflow_run=mlflow_run_of(run.fold(generator.fold)),
-        trained_on=tuple(dict.fromkeys(_trained_on(run, generator.fold, flow.get("run"), salt))),
+        trained_on=tuple(dict.fromkeys(_trained_on(run, generator.fold, flow, salt))),
         salt=salt,
         masks=masks.method,
-        masks_options=masks.options | flow,
+        masks_options=flow or masks.options,
         asked=dict(order.attributes),
         sampler=order.sampler or how.sampler,
         steps=order.steps or how.steps,
-        guidance=how.guidance if order.guidance is None else order.guidance,
+        guidance=guidance,
         batch_size=order.batch_size or how.batch_size or BATCH[run.plan.dims],
         seed=order.seed,
         precision=recipe.training.precision,
@@ -173,17 +195,23 @@ def _manifest(generator: Generator, order: Order, threads: int) -> Manifest:
 
 def weights_sha256(generator: Generator) -> str:
     """Return the hash of a generator's weights."""
-    place = generator.run.fold(generator.fold) / WEIGHTS
-    return hashlib.sha256(place.read_bytes()).hexdigest()
+    return file_sha256(generator.run.fold(generator.fold) / WEIGHTS)
 
 
-def _trained_on(run: RunFolder, fold: int, flow: str | None, salt: str) -> Iterator[TrainedOn]:
+def _flow(run: RunFolder, name: str) -> dict[str, Any]:
+    """Return which generator of masks a set is made with, so that no other one goes on with it."""
+    masks = run.other(name)
+    fold = masks.one_trained()
+    return {"run": name, "fold": fold, "weights_sha256": file_sha256(masks.fold(fold) / WEIGHTS)}
+
+
+def _trained_on(run: RunFolder, fold: int, flow: Mapping[str, Any] | None, salt: str) -> Iterator[TrainedOn]:
     """Yield every case that went into a set: of its generator, and of the generator of its masks."""
     known = list(learnt_from(run, fold))
     if flow is not None:
-        masks = run.other(flow)
-        check_not_retired(masks.fold(masks.one_trained()))
-        known += learnt_from(masks, masks.one_trained())
+        masks = run.other(flow["run"])
+        check_not_retired(masks.fold(flow["fold"]))
+        known += learnt_from(masks, flow["fold"])
     for one in known:
         patient = hashed_patient(salt, one.patient)
         yield TrainedOn(patient=patient, image=one.image, labelled=one.labelled)

@@ -5,6 +5,7 @@ Their mask is "unknown" for every label, as a label is that is dropped at random
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from medunet.config.run import RunFolder
 from medunet.data.cache import Entry, cached
 from medunet.data.cases import Case
 from medunet.data.content import content_of, image_part
-from medunet.errors import ConfigError, MedunetError
+from medunet.errors import ConfigError, DataError, MedunetError
 from medunet.workflows.prepare import Survey, real_header
 from medunet.workflows.progress import progress, say
 
@@ -25,6 +26,19 @@ class Unlabelled:
     entries: list[Entry] = field(default_factory=list)
     cases: dict[str, Case] = field(default_factory=dict)
     scans: tuple[Scan, ...] = ()
+
+    def only(self, known: Sequence[Scan]) -> Unlabelled:
+        """Return the scans that a training was begun with, in their order; DataError if one is gone."""
+        places = {scan: number for number, scan in enumerate(self.scans)}
+        if gone := [scan.case for scan in known if scan not in places]:
+            raise DataError(
+                f"{len(gone)} scans without a mask that this training was begun with are gone or changed, "
+                f"such as {gone[0]}. Put them back as they were, or train anew under another --name."
+            )
+        if further := len(self.scans) - len(known):
+            say(f"{further} scans without a mask came later: this training goes on without them.")
+        entries = [self.entries[places[scan]] for scan in known]
+        return Unlabelled(entries, {s.case: self.cases[s.case] for s in known}, tuple(known))
 
 
 def unlabelled_scans(run: RunFolder, fold: int, found: Survey, cache: Path) -> Unlabelled:

@@ -19,15 +19,15 @@ from medunet.data.conditions import (
     attributes_of,
     codes_of,
     image_facts,
+    known_of_all,
     label_weights,
     learn,
-    read_table,
     restored,
+    words_of,
 )
 from medunet.data.content import content_of
 from medunet.data.fingerprint import Fingerprint, fingerprint, read_pair
 from medunet.data.preprocess import network_shape, resample_image
-from medunet.errors import DataError
 from tests.data.test_preprocess import plan
 from tests.phantoms import card, msd_folder
 
@@ -56,26 +56,34 @@ def test_what_is_the_same_everywhere_is_left_out_and_the_rest_is_typed():
     # scanner: one value; name: as many as cases, so it is none of a category; kv: spread below 1 %
 
 
+def test_numbers_that_name_a_case_are_left_out_aloud(tmp_path: Path):
+    rows = [
+        {
+            "mrn": 7340000.0 + 13700 * i * i,
+            "born": 19300112.0 + 200000 * (i % 3),
+            "age": 50.0 + i,
+            "mas": 1000.0 + 500 * (i % 2),
+        }
+        for i in range(6)
+    ]
+    assert [a.name for a in attributes_of(rows)] == ["age", "mas"]  # mas: numbers as large, but not one each
+    lines = [f"c{i}," + ",".join(f"{value:.0f}" for value in row.values()) for i, row in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["case,mrn,born,age,mas", *lines[:5]]), encoding="utf-8")
+    cases = {f"c{i}": Case(f"c{i}", f"p{i}", (), None, None) for i in range(6)}
+    learnt = Learnt(
+        attributes=attributes_of(rows), codes=dict.fromkeys(cases, ()), scales={}, label_weights=(),
+        whole_numbers=True, lowest=0, highest=1,
+    )  # fmt: skip
+    words = words_of(learnt, cases, card(attributes="t.csv"), tmp_path)
+    assert [each.split(": the same")[0] for each in words] == [
+        "attributes: age, mas", "t.csv: left out born, mrn", "t.csv: 1 of 6 training cases have no line",
+    ]  # fmt: skip
+
+
 def test_an_attribute_may_be_known_of_some_cases_only():
     known = [{"site": site} for site in "abab"] + [{}]
     (site,) = attributes_of(known)
     assert site.values == ("a", "b")
-
-
-@pytest.mark.parametrize(("name", "comma"), [("facts.csv", ","), ("participants.tsv", "\t")])
-def test_a_table_gives_numbers_and_words_by_case_or_patient(name: str, comma: str, tmp_path: Path):
-    rows = [["id", "age", "sex", "stage"], ["p1", "61.5", "f", "2"], ["p2", "n/a", "", "IIb"], ["p3"]]
-    (tmp_path / name).write_text("\n".join(map(comma.join, rows)), encoding="utf-8-sig")
-    assert read_table(tmp_path / name) == {
-        "p1": {"age": 61.5, "sex": "f", "stage": "2"}, "p2": {"stage": "IIb"}, "p3": {}
-    }  # fmt: skip
-
-
-def test_a_table_that_is_not_there_or_empty_is_an_error(tmp_path: Path):
-    (tmp_path / "empty.csv").touch()
-    for name in ("nowhere.csv", "empty.csv"):
-        with pytest.raises(DataError, match=rf"{name}: the card's `attributes` cannot be read"):
-            read_table(tmp_path / name)
 
 
 def test_an_image_says_whether_it_is_grey_and_its_labels_bright(tmp_path: Path):
@@ -151,6 +159,9 @@ def test_a_scan_without_a_mask_counts_for_attributes_and_scale_but_not_for_label
     assert all((np.asarray(e.mask) == IGNORED).all() and not len(e.foreground) for e in blind)
     assert [np.array_equal(a.image, b.image) for a, b in zip(entries[4:], blind, strict=True)] == [True, True]
     assert image_facts(blind[0]) == {"kind": "grey"}
+    coarse = told.model_copy(update={"pixel_mm": 0.25})
+    facts = known_of_all(blind, bare, {}, coarse, rest[1])
+    assert facts["case_05"]["spacing_x_mm"] == 0.25
     first = few([cases, prints])[1]
     learnt = learn([*entries[:4], *blind], cases | bare, first, told, *rest, 8.0)
     assert set(learnt.codes) == set(cases)
@@ -175,6 +186,22 @@ def test_restored_intensities_are_those_of_the_file(normalisation: str, spacing:
         assert (
             np.abs(back - np.clip(truth, low, high)).max() < 0.75
         )  # rounding to float16 and to whole numbers
+
+
+def test_a_ct_of_fractions_stays_one(tmp_path: Path):
+    """Such as attenuation in 1/mm: rounded to whole numbers, everything would be 0."""
+    known = ChannelStatistics(mean=0.04, std=0.05, percentile_00_5=-0.1, percentile_99_5=0.3)
+    entries, cases, prints, *rest = found_in(tmp_path, normalisation="ct", statistics=(known,))
+    shrunk = {
+        name: one.model_copy(update={"samples": tuple(tuple(v / 1000 for v in row) for row in one.samples)})
+        for name, one in prints.items()
+    }
+    assert learn(entries, cases, prints, *rest, 8.0).whole_numbers
+    learnt = learn(entries, cases, shrunk, *rest, 8.0)
+    assert not learnt.whole_numbers
+    image = np.random.default_rng(0).normal(size=(1, 16, 16)).astype(np.float32)
+    back = restored(image, learnt.scales[entries[0].case], learnt)
+    assert back == pytest.approx(np.clip(image * 0.05 + 0.04, -0.1, 0.3), abs=1e-5)
 
 
 def test_restored_values_stay_within_the_files_and_fractions_stay():

@@ -264,3 +264,6 @@ def test_a_request_outside_training_is_told_the_nearest_inside() -> None:
     ]
     assert "expected 0.8 to 1.2" in found[1].words
     assert outside({"spacing_x_mm": "wide"}, known)[0].nearest == 1.0
+    for endless, nearest in (("inf", 1.2), ("1e400", 1.2), ("-inf", 0.8), ("nan", 1.0)):
+        assert outside({"spacing_x_mm": endless}, known)[0].nearest == nearest
+    assert outside({"age": "inf"}, [Attribute(name="age", mean=50.0)])[0].nearest == 50.0

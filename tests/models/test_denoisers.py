@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from medunet.config.attributes import Attribute
 from medunet.errors import ConfigError
 from medunet.models import denoisers
-from medunet.models.denoisers.controlnet import load_base
 
 CHANNELS, CLASSES = 2, 2
 ATTRIBUTES = (Attribute(name="modality", values=("ct", "mr")), Attribute(name="age", mean=50, std=10))
@@ -187,27 +186,6 @@ def test_a_name_or_a_dimension_that_is_not_there_is_refused() -> None:
         denoisers.build("unet", {}, dims=2, channels=1, classes=1, attributes=())
     with pytest.raises(ConfigError, match="unet2d is for 2D, the images are 3D"):
         denoisers.build("unet2d", {}, dims=3, channels=1, classes=1, attributes=())
-
-
-@pytest.mark.parametrize("dims", [2, 3])
-def test_a_controlnet_starts_as_its_base_and_leaves_it_alone(dims: int) -> None:
-    base = make(f"unet{dims}d", dims, classes=0).eval()
-    network = make("controlnet", dims, awake=False).eval()
-    load_base(network, base.state_dict())
-    z, time, mask, attributes = conditions(dims)
-    torch.testing.assert_close(
-        network(z, time, mask, attributes), base(z, time, mask[:, :0], attributes), rtol=1e-4, atol=1e-5
-    )
-    branch, encoder = network.core.branch.network.state_dict(), base.core.network.network.state_dict()
-    shared = branch.keys() & encoder.keys()
-    assert len(shared) > 0.8 * sum("controlnet" not in key for key in branch)
-    assert [key for key in shared if not torch.equal(branch[key], encoder[key])] == []
-    network(z, time, mask, attributes).square().mean().backward()
-    trained = [key for key, p in network.named_parameters() if p.grad is not None]
-    assert trained
-    assert all(key.startswith("core.branch.") for key in trained)
-    with pytest.raises(ConfigError, match="weights are missing or have another shape"):
-        load_base(network, make(f"unet{dims}d", dims).state_dict())  # this one knows a mask
 
 
 def test_a_fresh_transformer_does_nothing() -> None:

@@ -112,3 +112,10 @@ def test_what_cannot_be_is_refused(network: Network) -> None:
     with pytest.raises(ConfigError, match=r"lora\.rank: found 0"):
         add_lora(network, rank=0, alpha=1.0)
     assert all(p.requires_grad for p in network.parameters())
+
+
+def test_a_layer_that_has_no_such_rank_is_not_adapted_more_strongly() -> None:
+    layers = nn.ModuleList([nn.Linear(4, 64), nn.Linear(64, 64)])
+    add_lora(layers, rank=16, alpha=16)
+    found = [layer.parametrizations.weight[0] for layer in layers]
+    assert [(one.down.shape[0], one.scale) for one in found] == [(4, 1.0), (16, 1.0)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medunet import shapes
 from medunet.shapes import Source
 from medunet.shapes.family import box_of, family_of
+from tests.phantoms import ball
 
 MASK = np.zeros((60, 30), np.uint8)
 MASK[25:37, 4:12] = 1
@@ -44,6 +46,29 @@ def test_the_canvas_is_the_labelled_box_where_it_fits_and_else_the_frame() -> No
 def test_the_box_of_nothing_is_nothing() -> None:
     assert box_of(np.zeros((4, 5), np.uint8)) is None
     assert box_of(MASK) == ((25, 4), (12, 8))
+
+
+def rare() -> tuple[Source, ...]:
+    """Six large organs, two of them with a speck of label 2 that few windows meet."""
+    found = []
+    for number in range(6):
+        mask = ball((256, 256), (128, 128), 110).astype(np.uint8)
+        if number == 0:
+            mask[60:63, 120:123] = 2
+        if number == 1:
+            mask[190:193, 100:103] = 2
+        found.append(Source(mask, str(number)))
+    return tuple(found)
+
+
+def test_a_rare_label_is_among_the_rules_and_can_be_transplanted() -> None:
+    family = family_of(rare(), (64, 64), (1.0, 1.0))
+    assert sorted(family.rules.labels) == list(family.labels) == [1, 2]
+    seen = [window for window in family.windows if (window == 2).any()]
+    assert len(family.windows) == 6 * 4 + 1  # the speck of one source is in a window by chance
+    assert [int((window[28:36, 28:36] == 2).sum()) for window in seen] == [0, 9]
+    new = shapes.make("transplant", {}, rare(), (64, 64), (1.0, 1.0), np.random.default_rng(0))
+    assert set(np.unique(new.mask)) >= {1, 2}
 
 
 def test_rules_are_learnt_once() -> None:

@@ -14,6 +14,7 @@ from medunet.config.load import load_any_recipe
 from medunet.errors import ConfigError
 from medunet.models import presets
 from medunet.workflows.check import check
+from medunet.workflows.generator_plan import check_channels
 from tests.phantoms import card, generator_recipe
 
 
@@ -71,8 +72,31 @@ def test_a_network_that_is_too_large_for_a_cpu_is_rated_by_a_tiny_one(monkeypatc
         ({"objective": {"name": "v"}, "sampling": {"steps": 2000}}, "found 2000, expected at most 1000"),
         ({"sampling": {"masks": {"method": "dream"}}}, "no method 'dream'"),
         ({"sampling": {"masks": {"method": "flow"}}}, "method flow needs `run`"),
+        ({"sampling": {"masks": {"options": {"bent": 1}}}}, "bent: unknown key"),
+        (
+            {"sampling": {"masks": {"method": "flow", "run": "r", "options": {"a": 1}}}},
+            "flow has none, found a",
+        ),
     ],
 )
 def test_what_would_fail_later_fails_now(changes: dict[str, Any], said: str):
     with pytest.raises(ConfigError, match=said):
         check(generator_recipe(**changes), card(2), None)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_pictures_that_no_file_holds_are_refused_before_a_training(channels: int):
+    with pytest.raises(ConfigError, match=f"pictures of {channels} channels"):
+        check(generator_recipe(), card(2, channels=channels), None)
+    check_channels(generator_recipe(makes="masks"), 2, channels)
+    check_channels(generator_recipe(), 3, channels)
+
+
+def test_a_gpu_is_tried_with_the_recipe_s_batch(monkeypatch: pytest.MonkeyPatch):
+    tried: list[int] = []
+    monkeypatch.setattr(
+        "medunet.workflows.check_generator.tflop_per_second",
+        lambda preset, *_: tried.append(preset.batch_size) or 1.0,
+    )
+    check(generator_recipe(batch_size=6), card(2), None)
+    assert tried == [6]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from medunet.config.generator import Learnt
 from medunet.config.run import RunFolder
 from medunet.engine.distributed import World
 from medunet.errors import ConfigError
@@ -111,6 +115,45 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, monkeyp
     assert mine.keys() == other.keys()
 
 
+class Ranked(World):
+    """One of two processes that wait for each other."""
+
+    meet: Any = None
+
+    def wait(self) -> None:
+        self.meet.wait()
+
+
+def learn_as(rank: int, meet: Any, run: RunFolder, folder: Path, told: Any) -> None:
+    world = Ranked(rank, 2, torch.device("cpu"))
+    object.__setattr__(world, "meet", meet)
+    fold = GeneratorFold(run, 0, world, {}, None, {}, SimpleNamespace())  # type: ignore[arg-type]
+    fold.folder = folder
+    learnt = read_learnt(run.fold(0))
+
+    def _learn() -> Learnt:  # as the real one: what is learnt from is asked for in it
+        assert fold.entries_learnt_from == []
+        time.sleep(0.3)
+        return learnt
+
+    fold._learn = _learn  # type: ignore[method-assign]
+    told.put((rank, fold.learnt == learnt))
+
+
+def test_two_processes_learn_without_waiting_for_each_other_in_different_places(
+    generator: RunFolder, tmp_path: Path
+):
+    context = multiprocessing.get_context("fork")
+    meet, told = context.Barrier(2, timeout=10), context.Queue()
+    pair = [context.Process(target=learn_as, args=(rank, meet, generator, tmp_path, told)) for rank in (0, 1)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(20)
+    assert [process.exitcode for process in pair] == [0, 0]
+    assert sorted(told.get(timeout=5) for _ in pair) == [(0, True), (1, True)]
+
+
 def test_a_second_start_trains_nothing(generator: RunFolder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(GeneratorFold, "train", lambda _: pytest.fail("trained again"))
     before = (generator.fold(0) / "weights.safetensors").stat().st_mtime_ns
@@ -141,6 +184,11 @@ def test_tuning_something_that_does_not_fit_or_has_seen_the_held_out_cases_is_re
         trained(generator_recipe(name="wide", lora=lora, network=other), workspace)
     with pytest.raises(ConfigError, match=r"lora\.run: .* has learnt from 4 cases that fold 1 holds out"):
         trained(generator_recipe(name="leaky", lora=lora), workspace, fold=1)
+    told = {"name": "flow", "options": {"answer": "velocity"}}
+    with pytest.raises(ConfigError, match=r"was trained with objective .*options=\{\}.*velocity"):
+        trained(generator_recipe(name="other", lora=lora, objective=told), workspace)
+    with pytest.raises(ConfigError, match=r"was trained with makes images, this recipe says masks"):
+        trained(generator_recipe(name="shapes_of", lora=lora, makes="masks"), workspace)
 
 
 def test_what_a_base_does_not_know_is_unknown(tmp_path: Path, generator: RunFolder):
@@ -155,6 +203,16 @@ def test_what_a_base_does_not_know_is_unknown(tmp_path: Path, generator: RunFold
     assert "third" in scanners
     assert np.isnan(learnt.attributes[1].code("third"))
     assert {type(values[0]) for values in learnt.codes.values()} == {float}
+
+
+def test_what_is_the_same_in_all_new_cases_is_told_to_a_base_that_knows_it(
+    tmp_path: Path, generator: RunFolder
+):
+    data = balls(tmp_path)
+    text = (data / "facts.csv").read_text(encoding="utf-8")
+    (data / "facts.csv").write_text(text.replace("old", "new"), encoding="utf-8")
+    run = trained(generator_recipe(name="tuned", lora={"run": str(generator.path), "rank": 1}), tmp_path)
+    assert {values[1] for values in read_learnt(run.fold(0)).codes.values()} == {"new"}
 
 
 def test_a_generator_of_masks_learns_and_makes_masks(generator: RunFolder):

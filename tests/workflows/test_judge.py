@@ -161,6 +161,22 @@ def test_what_cannot_be_judged_is_refused(generator: RunFolder, tmp_path: Path):
     assert len(entries_of(generator, generator.folds.validation[0], workspace)) == 4
 
 
+def test_options_that_would_count_for_nothing_are_refused(generator: RunFolder, tmp_path: Path):
+    words = [
+        "evaluate",
+        str(generator.path),
+        "--data",
+        str(tmp_path),
+        "--save-masks",
+        "--backend",
+        "openvino",
+    ]
+    done = CliRunner().invoke(app, words)
+    said = "--data, --save-masks, --backend: not for a generator of synthetic scans"
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
+
+
 @pytest.mark.parametrize("shape", [(20, 30), (12, 16, 10)])
 def test_panels_show_the_image_plain_and_with_its_labels(shape: tuple[int, ...]):
     image, mask = two_balls(0, (20, 30) if len(shape) == 2 else (22, 24, 20))

@@ -54,7 +54,7 @@ def whole(generator: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Syn
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave threads and flushing as they were for other tests."""
     threads = torch.get_num_threads()
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("medunet.workflows.sample._cores", lambda: 1)
     yield  # type: ignore[misc]
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
@@ -209,6 +209,66 @@ def test_what_was_never_seen_is_refused_before_anything_is_written(
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"sampler": "eulr"}, "no sampler 'eulr'"), ({"sampler": "ddpm"}, "ddpm is made for")]
+)
+def test_a_sampler_that_cannot_be_leaves_no_set_that_stands_in_the_way(
+    generator: RunFolder, wrong: dict[str, Any], said: str, tmp_path: Path
+):
+    with pytest.raises(ConfigError, match=said):
+        made(generator, tmp_path / "set", order(1, **wrong))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_number_without_luck_is_drawn_again_and_can_be_made_again(
+    whole: SyntheticSet, generator: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make, tries = make_samples.shapes.make, []
+
+    def unlucky(*args: Any) -> Any:
+        tries.append(args[-1].bit_generator.state["state"]["state"])
+        if args[-1].bit_generator.state == np.random.default_rng((0, 1)).bit_generator.state:
+            raise DataError("none of 50 tries was plausible")
+        return make(*args)
+
+    monkeypatch.setattr(make_samples.shapes, "make", unlucky)
+    found = made(generator, tmp_path / "set", order(3))
+    lines, before = found.samples(), whole.samples()
+    assert lines["synthetic_000001"].mask_facts["retry"] == 1
+    for name in ("synthetic_000000", "synthetic_000002"):
+        assert lines[name] == before[name]  # the others are as they were
+    assert remake(
+        tmp_path / "set", "synthetic_000001", workspace=generator.path.parents[1], run=generator, device="cpu"
+    )
+    monkeypatch.setattr(make_samples.shapes, "make", lambda *_: (_ for _ in ()).throw(DataError("never")))
+    with pytest.raises(DataError, match="never"):
+        made(generator, tmp_path / "none", order(1))
+
+
+def test_a_set_goes_on_with_the_threads_it_was_begun_with(
+    generator: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made(generator, tmp_path / "set", order(1))
+    monkeypatch.setattr("medunet.workflows.sample._cores", lambda: 7)
+    assert made(generator, tmp_path / "set", order(2, threads=None)).manifest.threads == 1
+    with pytest.raises(ConfigError, match="made otherwise: .*threads"):
+        made(generator, tmp_path / "set", order(3, threads=2))
+
+
+def test_other_versions_are_named_when_a_case_is_made_again(
+    whole: SyntheticSet,
+    generator: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    now = {**whole.manifest.versions, "torch": "0.1"}
+    monkeypatch.setattr("medunet.workflows.sample.versions", lambda: now)
+    about = {"workspace": generator.path.parents[1], "run": generator, "device": "cpu"}
+    remake(whole.path, "synthetic_000000", **about)  # type: ignore[arg-type]
+    told = "".join(capsys.readouterr())
+    assert f"torch {whole.manifest.versions['torch']}, here 0.1." in told
+
+
 def test_what_is_asked_for_is_told_to_the_network_and_kept(generator: RunFolder, tmp_path: Path):
     kinds = {
         scanner: made(generator, tmp_path / scanner, order(4, attributes={"scanner": scanner, "age": "35"}))
@@ -236,13 +296,35 @@ def test_masks_may_come_from_a_generator_of_masks(
     run = trained(generator_recipe(name="flowing", sampling=sampling), workspace)
     with monkeypatch.context() as patch:
         patch.setattr(Generator, "masks", lambda *_: np.full((1, 16, 16), 2, np.uint8))
-        with pytest.raises(DataError, match="sample 0: the generator of masks gave 20 implausible masks"):
+        with pytest.raises(DataError, match="sample 0: the generator of masks gave 80 implausible masks"):
             made(run, tmp_path / "set")
     found = made(run, tmp_path / "set")
     assert found.manifest.masks == "flow"
+    sha256 = hashlib.sha256((shapes.fold(0) / "weights.safetensors").read_bytes()).hexdigest()
+    options = {"run": f"runs/{shapes.path.name}", "fold": 0, "weights_sha256": sha256}
+    assert found.manifest.masks_options == options
+    about = Generator.load(run, device="cpu"), workspace
+    other = found.manifest.model_copy(update={"masks_options": options | {"weights_sha256": "0" * 64}})
+    with pytest.raises(
+        ConfigError, match="its weights are .*, masks of this set were made with 000000000000"
+    ):
+        Maker(*about, other).drawn(0)
+    told: list[list[float]] = []
+
+    def listening(_: Generator, codes: Any, __: Any) -> Any:
+        told.append(codes[0].tolist())
+        return np.zeros((1, 16, 16), np.uint8)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "masks", listening)
+        patch.setattr(make_samples, "problems", lambda *_: [])
+        asking = found.manifest.model_copy(update={"asked": {"scanner": "new"}})
+        Maker(*about, asking).drawn(0)
+    scanner = Generator.load(shapes, device="cpu").learnt.attributes[1]
+    assert all(np.isnan(age) and kind == scanner.code("new") for age, kind in told)
     for each in found.samples().values():
         assert each.parents == ()
-        assert 1 <= each.mask_facts["draws"] <= 20
+        assert 1 <= each.mask_facts["draws"] <= 80
     assert any(
         read_pair(case, found.card)[1].array.any() for case in find_cases(found.card, found.path).cases
     )

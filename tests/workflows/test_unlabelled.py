@@ -123,6 +123,25 @@ def test_the_gate_looks_for_copies_among_them_too(run: RunFolder, tmp_path: Path
         away.rename(bare)
 
 
+def test_a_training_goes_on_with_the_scans_it_was_begun_with(run: RunFolder, tmp_path: Path):
+    """A scan that came later is left out aloud; one that is gone or changed is an error, not another run."""
+    data, begun = Path(run.origin["data"]), read_learnt(run.fold(0)).unlabelled
+    scan(data / "images/case_13.png", 13)
+    away = data / "images/case_09.png"
+    try:
+        fold = fold_of(run)
+        assert fold.unlabelled.scans == begun
+        assert [entry.case for entry in fold.unlabelled.entries] == [one.case for one in begun]
+        assert fold.source(run.plan.patch_voxels).patch(0)
+        shutil.move(away, tmp_path / "away.png")
+        scan(away, 99)
+        with pytest.raises(DataError, match=r"1 scans .* gone or changed, such as case_09"):
+            fold_of(run).unlabelled  # noqa: B018  computed on use
+    finally:
+        (data / "images/case_13.png").unlink()
+        shutil.move(tmp_path / "away.png", away)
+
+
 def test_nothing_changes_where_it_is_not_asked_for(generator: RunFolder):
     assert read_learnt(generator.fold(0)).unlabelled == ()
     assert "unlabelled" not in (generator.path / "config.yaml").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from torch import nn
 
 from medunet.config.base import parse
 from medunet.errors import ConfigError
-from medunet.models.denoiser import Inputs
+from medunet.models.denoiser import Inputs, PatchOptions
 
 
 def names() -> tuple[str, ...]:
@@ -19,19 +19,31 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+def multiple_of(name: str, options: Mapping[str, Any]) -> int:
+    """Return what each axis of an image must be divisible by, without building the denoiser."""
+    known = _options(name, options)
+    return int(known.patch * known.downsampling)
+
+
 def build(name: str, options: Mapping[str, Any], **inputs: Unpack[Inputs]) -> nn.Module:
     """Return the denoiser `name` with fresh weights; `inputs` is what the data decide (see `Inputs`).
 
     Forward and `.multiple`, what each axis of an image must be divisible by: see `medunet.models.denoiser`.
     """
-    if name not in names():
-        raise ConfigError(f"network.name: no denoiser {name!r}; there are {', '.join(names())}")
-    module = import_module(f"{__name__}.{name}")
+    known, module = _options(name, options), import_module(f"{__name__}.{name}")
     if inputs["dims"] not in module.DIMS:
         able = " and ".join(f"{dims}D" for dims in module.DIMS)
         raise ConfigError(
             f"network.name: {name} is for {able}, the images are {inputs['dims']}D. "
             f"There are {', '.join(names())}."
         )
-    network: nn.Module = module.build(parse(module.Options, options, where="network.options"), **inputs)
+    network: nn.Module = module.build(known, **inputs)
     return network
+
+
+def _options(name: str, options: Mapping[str, Any]) -> PatchOptions:
+    if name not in names():
+        raise ConfigError(f"network.name: no denoiser {name!r}; there are {', '.join(names())}")
+    module = import_module(f"{__name__}.{name}")
+    found: PatchOptions = parse(module.Options, options, where="network.options")
+    return found

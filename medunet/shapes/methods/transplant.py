@@ -102,8 +102,8 @@ def hosts_of(family: Family, label: int) -> tuple[int, ...]:
 
 
 def _is_a_part(family: Family, label: int) -> bool:
-    rule = family.rules.labels[label]
-    return rule.always and rule.ranges["pieces"] == (1, 1)
+    rule = family.rules.labels.get(label)
+    return rule is not None and rule.always and rule.ranges["pieces"] == (1, 1)
 
 
 def _clear(mask: Mask, label: int) -> None:
