@@ -31,7 +31,8 @@ def markdown(result: Result) -> str:
         f"Every training: {result['budget']}, the same batch, seeds {_list(result['grid']['seeds'])}, fold "
         f"{result['grid']['fold']}; all are scored on the same held-out patients. Differences are to "
         "`strong` with as many real patients, paired over patients and seeds; Holm within an arm. All seeds "
-        "share one generator and its samples: how much another would differ is not in the interval.",
+        "share one generator and its samples: how much another would differ is not in the interval. The "
+        "gate's yardstick, how well a segmenter does on real cases, is read off the same held-out patients.",
         "",
         "| real patients | arm | synthetic per real | Dice | difference | 95 % interval | p (Holm) | seeds |",
         "|---|---|---|---|---|---|---|---|",
