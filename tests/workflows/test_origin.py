@@ -14,7 +14,7 @@ from medunet.workflows.origin import commit, origin, versions
 def test_versions_name_what_decides_results():
     found = versions()
     assert found["medunet"] == __version__
-    assert found["torch"] == torch.__version__
+    assert torch.__version__.startswith(found["torch"])  # wheels for CUDA leave the build out of their name
 
 
 def test_an_origin_is_plain_and_names_no_host():

@@ -85,7 +85,7 @@ def test_reports_say_what_went_in_and_what_came_out(tmp_path: Path, run: RunFold
     assert report["volume_ml"]["bright"] == pytest.approx((voxels == 1).sum() * 2 / 1000)
     assert [len(one) for one in report["input_sha256"]] == [64]
     assert len(report["model"]["weights_sha256"]["0"]) == 64
-    assert report["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(report["versions"]["torch"])
     assert report["how"]["overlap"] == 0.5
     assert report["how"]["backend"] in names()
 
