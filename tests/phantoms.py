@@ -11,6 +11,7 @@ from medunet.config.base import parse
 from medunet.config.card import Card
 from medunet.config.generator import GeneratorRecipe
 from medunet.config.recipe import Recipe
+from medunet.data.cache import Entry, foreground_points
 from medunet.io.write import write_image
 
 RAS_1MM = np.eye(4)
@@ -47,6 +48,20 @@ def msd_folder(root: Path, cases: int, dims: int = 3, affine: NDArray[np.float64
             write_image(root / f"images/case_{i:02d}.png", grey, np.eye(3))
             write_image(root / f"masks/case_{i:02d}.png", mask, np.eye(3))
     return root
+
+
+def cached_balls(folder: Path, *shape: tuple[int, ...]) -> list[Entry]:
+    """Write four two-ball cases as the cache keeps them; `shape` as of `two_balls`."""
+    found = []
+    for i in range(4):
+        image, mask = two_balls(i, *shape)
+        place = folder / str(i)
+        place.mkdir()
+        np.save(place / "image.npy", image[None].astype(np.float16))
+        np.save(place / "mask.npy", mask)
+        np.save(place / "foreground.npy", foreground_points(mask))
+        found.append(Entry(f"case{i}", place))
+    return found
 
 
 def card(dims: int = 3, **changes: object) -> Card:

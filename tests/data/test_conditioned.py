@@ -10,25 +10,16 @@ import torch
 
 from medunet.config.generator import GeneratorAugmentation
 from medunet.config.recipe import Augmentation
-from medunet.data.cache import Entry, foreground_points
+from medunet.data.cache import Entry
 from medunet.data.conditioned import SDF_VOXELS, ConditionedSource, signed_distances
 from medunet.data.sampling import Batches, PatchSource
 from medunet.tasks.synthesize import from_distances
-from tests.phantoms import ball, two_balls
+from tests.phantoms import ball, cached_balls
 
 
 @pytest.fixture
 def entries(tmp_path: Path) -> list[Entry]:
-    found = []
-    for i in range(4):
-        image, mask = two_balls(i, (24, 28))
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        np.save(folder / "image.npy", image[None].astype(np.float16))
-        np.save(folder / "mask.npy", mask)
-        np.save(folder / "foreground.npy", foreground_points(mask))
-        found.append(Entry(f"case{i}", folder))
-    return found
+    return cached_balls(tmp_path, (24, 28))
 
 
 def conditioned(entries: list[Entry], how: Augmentation, **changes: object) -> ConditionedSource:

@@ -11,7 +11,7 @@ from medunet.config.card import IGNORED
 from medunet.config.recipe import Augmentation
 from medunet.data.cache import Entry, foreground_points
 from medunet.data.sampling import Batches, PatchSource, cut
-from tests.phantoms import two_balls
+from tests.phantoms import cached_balls
 
 STILL = Augmentation(
     rotate=0, scale=0, flip=0, noise=0, blur=0, brightness=0, contrast=0, low_resolution=0, gamma=0
@@ -20,16 +20,7 @@ STILL = Augmentation(
 
 @pytest.fixture
 def entries(tmp_path: Path) -> list[Entry]:
-    found = []
-    for i in range(4):
-        image, mask = two_balls(i)
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        np.save(folder / "image.npy", image[None].astype(np.float16))
-        np.save(folder / "mask.npy", mask)
-        np.save(folder / "foreground.npy", foreground_points(mask))
-        found.append(Entry(f"case{i}", folder))
-    return found
+    return cached_balls(tmp_path)
 
 
 def source(entries: list[Entry], **changes: object) -> PatchSource:
