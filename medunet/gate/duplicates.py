@@ -22,7 +22,7 @@ def duplicates(views: Sequence[View], limit: float) -> list[Check]:
     nearest = np.full(len(views), -1, int)
     like = np.full(len(views), -1.0)
     table = _described(views)
-    for turn in turns(views[0].image.shape) if views else ():
+    for turn in turns(views[0].grey.shape) if views else ():
         turned = _described([view.turned(turn) for view in views])
         for start in range(0, len(views), ROWS):
             rows = np.arange(start, min(start + ROWS, len(views)))
@@ -37,7 +37,7 @@ def duplicates(views: Sequence[View], limit: float) -> list[Check]:
 
 def _described(views: Sequence[View]) -> NDArray[np.float32]:
     parts = []
-    for arrays in ([view.image for view in views], [view.texture for view in views]):
+    for arrays in zip(*(view.looks() for view in views), strict=True):
         flat = np.stack([array.ravel() for array in arrays])
         flat = flat - flat.mean(1, keepdims=True)
         parts.append(flat / (np.linalg.norm(flat, axis=1, keepdims=True) + BLANK) / np.sqrt(2.0))

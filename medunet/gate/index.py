@@ -15,14 +15,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medunet.gate.views import Array, Turn, View, averaged, turns
+from medunet.gate.views import Array, Turn, View, averaged, root, turns
 
 COARSER = 2  # compared voxels in one of the index
-INNER = 0.75  # of a picture's edges are looked for: a copy may lack its rim, or be enlarged
-ZOOMS = (1.0, 1.2)  # a copy may be enlarged: what was cut out of a case is stretched to the window
+# A copy may be enlarged: what was cut out of a case is stretched to the window. So a picture is looked for as
+# it is, and made smaller; of its edges so much is looked for then.
+ZOOMS = {1.0: 1.0, 1.2: 0.75}
 SMOOTH = 1.0  # sigma in compared voxels, before the coarse means: these lie COARSER apart
 MARGIN = 8  # windows may stick out of a case by one in so many
-COMPONENTS = {2: 48, 3: 256}  # 2D sets have a million windows, 3D crops some thousands
+COMPONENTS = {2: 96, 3: 256}  # 2D sets have a million windows, 3D crops some thousands
 DRAWN = 3000  # windows from which the components are learnt
 BLANK = 1e-3
 STRETCH = 512  # windows of a case that are one after the other: large images have several good places
@@ -35,29 +36,29 @@ class Place:
     case: int
     turn: Turn  # of the picture, so that it lies as the case does
     zoom: float  # of the picture, beside the case
-    corner: tuple[int, ...]  # of the inner window in compared voxels of the case; may be negative
-    similarity: float  # correlation of the descriptions
+    corner: tuple[int, ...]  # of the part looked for in compared voxels of the case; may be negative
 
 
-def inner(window: Sequence[int]) -> tuple[int, ...]:
-    """Return the part of a window (compared voxels) that is looked for.
+def part(window: Sequence[int], zoom: float) -> tuple[int, ...]:
+    """Return the middle part of a window (compared voxels) that is looked for at a zoom.
 
-    >>> inner((32, 32)), inner((16, 24, 16))
-    ((24, 24), (12, 18, 12))
+    >>> part((32, 32), 1.2), part((16, 25, 16), 1.0)
+    ((24, 24), (16, 24, 16))
     """
-    return tuple(max(COARSER, int(n * INNER) // COARSER * COARSER) for n in window)
+    return tuple(max(COARSER, int(n * ZOOMS[zoom]) // COARSER * COARSER) for n in window)
 
 
 def margin(window: Sequence[int]) -> tuple[int, ...]:
-    """Return how far the inner window may stick out of a case (compared voxels)."""
+    """Return how far that part may stick out of a case (compared voxels)."""
     return tuple(max(1, n // COARSER // MARGIN) * COARSER for n in window)
 
 
 @dataclass(frozen=True)
 class Index:
-    """All windows of all cases."""
+    """All windows of all cases, for pictures at one zoom."""
 
     window: tuple[int, ...]  # in compared voxels
+    zoom: float
     components: Array  # (k, voxels)
     described: Array  # (windows, k), case by case
     corner: NDArray[np.int16]  # (windows, d)
@@ -65,12 +66,12 @@ class Index:
     case: NDArray[np.intp]  # (stretches,) the case that it lies in
 
     @classmethod
-    def build(cls, views: Sequence[View], window: Sequence[int], seed: int = 0) -> Index:
+    def build(cls, views: Sequence[View], window: Sequence[int], zoom: float, seed: int = 0) -> Index:
         """Return the index of views that are at least as large as the window (compared voxels)."""
-        small = tuple(n // COARSER for n in inner(window))
+        small = tuple(n // COARSER for n in part(window, zoom))
         beyond = margin(window)
         around = [(n, n) for n in beyond]
-        coarse = [_coarse(np.pad(view.image, around, mode="reflect")) for view in views]
+        coarse = [_coarse(np.pad(root(view.grey), around, mode="reflect")) for view in views]
         components = _components(coarse, small, seed)
         described, corner, first, case = [], [], [], []
         count = 0
@@ -83,25 +84,24 @@ class Index:
             case += [number] * len(starts)
             count += len(corner[-1])
         tables = (np.concatenate(described), np.concatenate(corner), np.array(first), np.array(case))
-        return cls(tuple(window), components, *tables)
+        return cls(tuple(window), zoom, components, *tables)
 
     def places(self, views: Sequence[View], most: int, without: Sequence[Sequence[int]]) -> list[list[Place]]:
         """Return for each picture its `most` likeliest places, the likeliest first.
 
-        Of each stretch of windows the best one in every turn and zoom is a place. without: cases that do not
-        count, per picture.
+        Of each stretch of windows the best one in every turn is a place. without: cases that do not count,
+        per picture.
         """
-        ways = [(turn, zoom) for zoom in ZOOMS for turn in turns(self.window)]
-        coarse = []
+        ways, coarse = turns(self.window), []
         for view in views:
-            shrunk = {zoom: view.shrunk(zoom).middle(inner(self.window)).image for zoom in ZOOMS}
-            coarse += [_coarse(turn.of(shrunk[zoom])).ravel() for turn, zoom in ways]
+            grey = root(view.shrunk(self.zoom).middle(part(self.window, self.zoom)).grey)
+            coarse += [_coarse(turn.of(grey)).ravel() for turn in ways]
         wanted = _described(np.stack(coarse), self.components).T
         ends = [*self.first[1:], len(self.described)]
         like: NDArray[np.float32] = np.empty((len(ends), wanted.shape[1]), np.float32)
         window: NDArray[np.intp] = np.empty(like.shape, np.intp)
         for stretch, (start, end) in enumerate(zip(self.first, ends, strict=True)):
-            found = self.described[start:end] @ wanted  # (windows, pictures and ways)
+            found = self.described[start:end] @ wanted  # (windows, pictures and turns)
             best = found.argmax(0)
             like[stretch] = found[best, np.arange(found.shape[1])]
             window[stretch] = best + start
@@ -113,8 +113,8 @@ class Index:
             order = np.argsort(-mine, axis=None)[: min(most, int(np.isfinite(mine).sum()))]
             stretches, chosen = np.unravel_index(order, mine.shape)
             corners = self.corner[window[stretches, number, chosen]]
-            rows = zip(self.case[stretches], chosen, corners, mine[stretches, chosen], strict=True)
-            out.append([Place(int(c), *ways[int(w)], _ints(at), float(value)) for c, w, at, value in rows])
+            rows = zip(self.case[stretches], chosen, corners, strict=True)
+            out.append([Place(int(case), ways[way], self.zoom, _ints(at)) for case, way, at in rows])
         return out
 
 

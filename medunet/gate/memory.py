@@ -18,28 +18,36 @@ from medunet.config.samples import Check
 from medunet.errors import DataError
 from medunet.gate.near import Memory, Near
 from medunet.gate.pieces import Piece, draw
-from medunet.gate.views import MAD, factors, view_of
+from medunet.gate.views import factors, view_of
 
 MOST_UNSEEN = 300  # windows of training cases that stand for unseen ones, each compared without its patient
 EACH = 4  # of one case at most, where a case has room for as many
-CLIPPED = 0.9999  # likeness, for its arctanh
+HIGH = 90.0  # percentile of the unseen from which the tail beyond it is told
 FEWEST = 2  # patients
 BORROWED = 0.95  # Dice with a training mask above which it is said to be the same
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The yardstick, as distances 1 - likeness."""
+    """The yardstick, in closeness."""
 
     typical: float  # median over unseen real cases
-    least: float  # nearer is a copy
-    percentile_1: float  # of the unseen, as measured
+    most: float  # closer is a copy
     unseen: int  # windows measured
 
+    @property
+    def ratio(self) -> float:
+        """The limit as a distance beside the typical one, see `check`."""
+        return float(np.exp(2 * (self.typical - self.most)))
+
     def check(self, near: Near, name: str) -> Check:
-        """Return the check of a sample; `name`: how its nearest training image is called in the record."""
-        ratio, limit = (1 - near.likeness) / self.typical, self.least / self.typical
-        passed = ratio >= limit
+        """Return the check of a sample; `name`: how its nearest training image is called in the record.
+
+        Its number is a ratio of distances: for correlations near 1, 1 - correlation is exp(-2z) but for a
+        factor.
+        """
+        ratio = float(np.exp(2 * (self.typical - near.closeness)))
+        passed = near.closeness <= self.most
         reason = (
             f"{'new' if passed else 'a copy'}: {ratio:.2f} of the typical distance between an unseen real "
         )
@@ -49,25 +57,20 @@ class Limit:
         if near.mask > BORROWED:
             reason += "; it has the same mask, which alone condemns no sample"
         return Check(
-            name="memory", passed=passed, number=round(ratio, 4), limit=round(limit, 4), reason=reason
+            name="memory", passed=passed, number=round(ratio, 4), limit=round(self.ratio, 4), reason=reason
         )
 
 
 def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
     """Return the yardstick from unseen real cases; `percentile` of them may be taken for copies.
 
-    Some hundred cases do not show one in two hundred: Fisher's z of their likeness (arctanh) is taken for
-    normal, its centre and spread from median and MAD, which near-identical real cases do not move.
+    Some hundred cases do not show one in two hundred: above its median their closeness is taken for normal,
+    with the spread that nine in ten of them show. A few near-identical real cases do not move it.
     """
-    likeness = np.array([near.likeness for near in unseen])
-    z = np.arctanh(np.clip(likeness, -CLIPPED, CLIPPED))
-    centre = float(np.median(z))
-    spread = MAD * float(np.median(np.abs(z - centre)))
-    most = np.tanh(centre + norm.isf(percentile / 100) * spread)
-    distance = 1 - likeness
-    return Limit(
-        float(np.median(distance)), float(1 - most), float(np.percentile(distance, 1)), len(distance)
-    )
+    closeness = np.array([near.closeness for near in unseen])
+    typical, high = (float(value) for value in np.percentile(closeness, (50, HIGH)))
+    spread = (high - typical) / norm.ppf(HIGH / 100)
+    return Limit(typical, float(typical + norm.isf(percentile / 100) * spread), len(closeness))
 
 
 class Guard:
@@ -97,7 +100,7 @@ class Guard:
             )
         views = [view_of(piece.image, piece.mask, window) for piece in self.known]
         compared = [n // k for n, k in zip(window, factors(window), strict=True)]
-        self.memory = Memory(views, compared)
+        self.memory = Memory(views, self.patients, compared)
         self.limit = limit_of(self._left_out(seed), percentile)
 
     def near(self, pieces: Sequence[Piece]) -> list[Near]:

@@ -21,9 +21,11 @@ LONGEST = {2: 48, 3: 24}  # voxels of the longest axis that is compared; finer d
 SHORTEST = 8  # an axis is not averaged below it
 SMOOTH = 0.7  # sigma in compared voxels: a copy that is moved by a part of one keeps its texture
 NEIGHBOURHOOD = 4.0  # sigma, in compared voxels, over which brightness and contrast are made equal
-NOISE_TIMES = 3.0  # contrast below three times the noise is not blown up
+# Contrast below so many times `noise` stays flat. SMOOTH leaves of white noise a ninth (2D), a 27th (3D).
+NOISE_TIMES = {2: 50.0, 3: 80.0}
 FLAT = 0.05  # nor below this share of the image's own contrast
 EDGES = (1.01, 1.5, 2.01, 3.01, 4.5, 6.5, 9.5, 14.0)  # of the shells, in compared voxels from a border
+TINY = 1e-6
 MAD = 1.4826  # of a normal distribution: sigma over the median absolute deviation
 
 
@@ -45,10 +47,16 @@ class View:
     """A case as it is compared; arrays (X, Y[, Z]) of one shape."""
 
     grey: Array
-    image: Array  # local contrast of it
-    texture: Array  # of the local contrast, what the mask does not explain
     foreground: Array  # 1 inside any label
     shell: Array  # number of the shell of each voxel
+
+    def looks(self, grey: Array | None = None, least: float = 0.0) -> tuple[Array, Array]:
+        """Return the local contrast, and what the mask does not explain of it.
+
+        grey: another image in its place. least: see `local_contrast`.
+        """
+        contrast = local_contrast(self.grey if grey is None else grey, least)
+        return contrast, unexplained(contrast, self.shell.astype(np.intp))
 
     def turned(self, turn: Turn) -> View:
         """Return the view turned."""
@@ -66,13 +74,12 @@ class View:
 
     def middle(self, shape: Sequence[int]) -> View:
         """Return the middle part of a view that is at least as large."""
-        first = [(size - wanted) // 2 for size, wanted in zip(self.image.shape, shape, strict=True)]
+        first = [(size - wanted) // 2 for size, wanted in zip(self.grey.shape, shape, strict=True)]
         box = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
         return self._each(lambda array: array[box])
 
     def _each(self, function: Callable[[Array], Array]) -> View:
-        arrays = (self.grey, self.image, self.texture, self.foreground, self.shell)
-        return View(*(function(array) for array in arrays))
+        return View(function(self.grey), function(self.foreground), function(self.shell))
 
 
 def turns(shape: Sequence[int]) -> tuple[Turn, ...]:
@@ -106,11 +113,8 @@ def view_of(image: Array, mask: Labels, window: Sequence[int]) -> View:
     grey = np.asarray(ndimage.gaussian_filter(grey, SMOOTH, mode="nearest"), np.float32)
     labels = filled(mask, window, "constant").astype(np.uint8)
     inner = tuple(slice(k // 2, n // k * k, k) for n, k in zip(labels.shape, by, strict=True))
-    contrast = local_contrast(grey)
     labels = labels[inner]
-    shell = shells(labels)
-    texture = unexplained(contrast, shell)
-    return View(grey, contrast, texture, (labels > 0).astype(np.float32), shell.astype(np.float32))
+    return View(grey, (labels > 0).astype(np.float32), shells(labels).astype(np.float32))
 
 
 def filled(
@@ -131,12 +135,26 @@ def averaged(array: Array, by: Sequence[int]) -> Array:
     return np.asarray(split.mean(tuple(range(1, 2 * array.ndim, 2))), np.float32)
 
 
-def local_contrast(image: Array) -> Array:
-    """Return the image with local mean 0 and local standard deviation near 1; flat places stay flat."""
+def root(image: Array) -> Array:
+    """Return the square root of what is above the darkest voxel: the brightest do not drown all others."""
+    return np.asarray(np.sqrt(image - image.min()), np.float32)
+
+
+def local_contrast(image: Array, least: float = 0.0) -> Array:
+    """Return the image with local mean 0 and local standard deviation near 1; flat places stay flat.
+
+    least: contrast that counts as flat at least, as `flat_below` gives it, so that of two images neither
+    shows what is noise in the other.
+    """
     mean = ndimage.gaussian_filter(image, NEIGHBOURHOOD, mode="reflect")
     square = ndimage.gaussian_filter((image - mean) ** 2, NEIGHBOURHOOD, mode="reflect")
-    floor = max(NOISE_TIMES * noise(image), FLAT * float(image.std()), 1e-6)
+    floor = max(flat_below(image), least) * float(image.std()) + TINY
     return np.asarray((image - mean) / (np.sqrt(np.maximum(square, 0)) + floor), np.float32)
+
+
+def flat_below(image: Array) -> float:
+    """Return the contrast below which an image counts as flat, of its standard deviation."""
+    return max(FLAT, NOISE_TIMES[image.ndim] * noise(image) / (float(image.std()) + TINY))
 
 
 def noise(image: Array) -> float:

@@ -26,7 +26,8 @@ class Preset(Record):
 
 
 def _unet(size: Sequence[int], batch_size: int, channels: Sequence[int], **options: Any) -> Preset:
-    options = {"channels": tuple(channels), "attention_levels": 1 if len(channels) < 4 else 2, **options}
+    # The middle attends on the grid of the deepest level: there it is enough for a small network.
+    options = {"channels": tuple(channels), "attention_levels": 0 if len(channels) < 4 else 2, **options}
     return Preset(
         network=f"unet{len(size)}d", options=options, size_voxels=tuple(size), batch_size=batch_size
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,26 +99,41 @@ def test_a_patient_is_never_compared_with_itself() -> None:
     training = [person(seed, (48, 48)) for seed in range(8)]
     again = [Piece(f"again{n}", p.patient, p.image + 0.01, p.mask) for n, p in enumerate(training)]
     limit = Guard([*training, *again], (40, 40), PLAN, 0.1).limit
-    assert limit.least > 0.2
+    assert limit.most < 1.5  # the closeness of a copy is above 2
 
 
 def test_the_limit_is_a_percentile_of_the_unseen() -> None:
     """Of 5,000 normal values a percentile is known; some copies among them do not move it."""
-    like = np.tanh(np.random.default_rng(0).normal(1.0, 0.1, 5000))
-    near = [Near(0, value, value, 0.0, 0.0) for value in like]
+    closeness = np.random.default_rng(0).normal(1.0, 0.1, 5000)
+    near = [Near(0, value, value, 0.0) for value in np.tanh(closeness)]
     limit = limit_of(near, 1)
-    assert limit.typical == pytest.approx(1 - np.tanh(1.0), abs=2e-3)
-    assert limit.least == pytest.approx(1 - np.percentile(like, 99), abs=3e-3)
-    assert limit.percentile_1 == pytest.approx(limit.least, abs=5e-3)
-    polluted = limit_of([*near, *[Near(0, 0.99, 0.99, 0.0, 0.0)] * 100], 1)
-    assert polluted.least == pytest.approx(limit.least, abs=5e-3)
-    copy = limit.check(Near(3, 0.95, 0.95, 0.99, 0.0), "abc")
+    assert limit.typical == pytest.approx(1.0, abs=5e-3)
+    assert limit.most == pytest.approx(np.percentile(closeness, 99), abs=1e-2)
+    polluted = limit_of([*near, *[Near(0, 0.99, 0.99, 0.0)] * 100], 1)
+    assert polluted.most == pytest.approx(limit.most, abs=3e-2)
+    copy = limit.check(Near(3, np.tanh(1.5), np.tanh(1.5), 0.99), "abc")
     assert not copy.passed
-    assert copy.number == pytest.approx(0.05 / limit.typical, abs=1e-3)
+    assert copy.number == pytest.approx(np.exp(-2 * 0.5), abs=1e-2)
+    assert copy.limit == pytest.approx(np.exp(-2 * 0.233), abs=2e-2)
     assert "abc" in copy.reason
     assert "same mask" in copy.reason
     assert "of 5000 windows" in copy.reason
-    assert limit.check(Near(3, 0.6, 0.6, 0.99, 0.0), "abc").passed
+    assert limit.check(Near(3, 0.6, 0.6, 0.99), "abc").passed
+
+
+def test_what_is_as_near_to_another_patient_is_less_of_a_copy() -> None:
+    """A lone cell on black is near to every lone cell: the nearest other patient counts against."""
+    alone, common = Near(0, 0.97, 0.8, 0.0, rival=0.4), Near(0, 0.97, 0.8, 0.0, rival=1.4)
+    assert alone.likeness == common.likeness
+    assert alone.closeness - common.closeness == pytest.approx(0.5)
+    training = [person(seed, (48, 48)) for seed in range(6)]
+    twins = Guard([*training, replace(training[0], case="twin", patient="twin")], (40, 40), PLAN, 0.5)
+    same = Guard([*training, replace(training[0], case="twin")], (40, 40), PLAN, 0.5)
+    copy = plant(training[0], (40, 40), "same", np.random.default_rng(0))
+    (twin,), (one,) = twins.near([copy]), same.near([copy])
+    assert twin.likeness == pytest.approx(one.likeness, abs=1e-3)
+    assert twin.rival > 2
+    assert one.rival < 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,7 +156,7 @@ def test_windows_hold_a_label_and_are_normalised_anew() -> None:
     assert window.mask.any()
     assert abs(float(window.image.mean())) < 1e-3
     assert float(window.image.std()) == pytest.approx(1, abs=1e-3)
-    assert view_of(window.image, window.mask, (40, 40)).image.shape == (40, 40)
+    assert view_of(window.image, window.mask, (40, 40)).grey.shape == (40, 40)
 
 
 def test_copies_of_scans_without_a_mask_are_planted_too(

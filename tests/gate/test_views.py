@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from medunet.gate.near import compared
 from medunet.gate.views import (
     averaged,
     factors,
@@ -34,14 +38,30 @@ def test_texture_holds_what_the_mask_does_not_explain() -> None:
     """Two images of one mask are alike, their textures are not; the texture of one image stays its own."""
     random = np.random.default_rng(0)
     mask = two_balls(0, (40, 44))[1]
-    texture = [np.float32(random.normal(0, 4, mask.shape)) for _ in range(2)]
-    first, second = (
-        view_of((60.0 * (mask > 0) + t)[None].astype(np.float32), mask, (40, 44)) for t in texture
-    )
-    assert correlation(first.image, second.image) > 0.6
-    assert abs(correlation(first.texture, second.texture)) < 0.15
-    noisy = view_of((60.0 * (mask > 0) + texture[0] * 1.3 + 5)[None].astype(np.float32), mask, (40, 44))
-    assert correlation(first.texture, noisy.texture) > 0.9
+    texture = [16 * ndimage.gaussian_filter(random.normal(size=mask.shape), 1.5) for _ in range(8)]
+    views = [view_of((90.0 * (mask > 0) + t)[None].astype(np.float32), mask, (40, 44)) for t in texture]
+    looks = [view.looks() for view in views]
+    pairs = list(itertools.combinations(looks, 2))
+    assert np.mean([correlation(one[0], other[0]) for one, other in pairs]) > 0.6
+    assert abs(np.mean([correlation(one[1], other[1]) for one, other in pairs])) < 0.1
+    noisy = view_of((90.0 * (mask > 0) + texture[0] * 1.3 + 5)[None].astype(np.float32), mask, (40, 44))
+    assert correlation(looks[0][1], noisy.looks()[1]) > 0.9
+    assert np.abs(noisy.looks(least=2.0)[0]).max() < np.abs(noisy.looks()[0]).max()
+
+
+def test_what_is_laid_over_a_picture_is_seen_as_the_picture_is() -> None:
+    """Neither gamma nor the noise of one of the two makes an image unlike itself."""
+    random = np.random.default_rng(0)
+    training, mask = two_balls(0, (40, 44))
+    view = view_of(training[None].astype(np.float32), mask, (40, 44))
+    grey, none = view.grey, np.zeros_like(view.grey)
+    for other in (
+        2 * ((grey - grey.min()) / np.ptp(grey)) ** 1.6 + 5,
+        grey + random.normal(0, 0.05 * grey.std(), grey.shape),
+    ):
+        found = compared(view, other.astype(np.float32), none, none + 1, 0)
+        assert found.image > 0.97
+        assert found.texture > 0.9
 
 
 def test_every_shell_has_mean_zero_in_what_is_left() -> None:
@@ -65,7 +85,7 @@ def test_views_of_a_window_have_one_size(window: tuple[int, ...]) -> None:
     assert max(size) <= {2: 48, 3: 24}[len(window)]
     image = np.random.default_rng(0).normal(size=(1, *(n - 3 for n in window))).astype(np.float32)
     view = view_of(image, (image[0] > 1).astype(np.uint8), window)
-    assert view.image.shape == view.texture.shape == view.foreground.shape == size
+    assert view.grey.shape == view.looks()[1].shape == view.foreground.shape == size
 
 
 def test_all_turns_differ_and_keep_the_shape() -> None:
