@@ -37,7 +37,7 @@ class GateSettings(Record):
         0.95, gt=0, le=0.98
     )  # correlation of two samples; different people stay below 0.9
 
-    memory_percentile: float = Field(0.5, ge=0.1, le=5)  # of unseen real cases: half of the 1 % allowed
+    memory_percentile: float = Field(0.25, ge=0.1, le=5)  # of unseen real cases; sets differ: at most 1 %
     planted: int = Field(600, ge=10)  # copies of a self-test: 99 % is then known to within a point
 
     membership_auc: float = Field(0.6, gt=0.5, le=1)  # above it the privacy card is red: members can be told

@@ -1,7 +1,7 @@
 """Is a sample the copy of a training case? Its distance to the nearest one, beside that of unseen real cases.
 
 Real cases that were not trained on also have a nearest training case; how near, is the yardstick: a sample
-that is nearer than all but one in two hundred of them is taken for a copy (nearest-neighbour distance ratio,
+that is nearer than all but one in four hundred of them is taken for a copy (nearest-neighbour distance ratio,
 after Dar et al. 2024, arXiv 2402.01054, on aligned images instead of a trained embedding).
 """
 
@@ -64,7 +64,7 @@ class Limit:
 def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
     """Return the yardstick from unseen real cases; `percentile` of them may be taken for copies.
 
-    Some hundred cases do not show one in two hundred: above its median their closeness is taken for normal,
+    Some hundred cases do not show one in four hundred: above its median their closeness is taken for normal,
     with the spread that nine in ten of them show. A few near-identical real cases do not move it.
     """
     closeness = np.array([near.closeness for near in unseen])
