@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from medunet.config.plan import Plan
@@ -28,49 +29,58 @@ BORROWED = 0.95  # Dice with a training mask above which it is said to be the sa
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The yardstick, in closeness."""
+class Tail:
+    """How large a number gets for unseen real cases."""
 
-    typical: float  # median over unseen real cases
-    most: float  # closer is a copy
+    typical: float  # median
+    most: float  # all but a small share of them stay below
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], percentile: float) -> Tail:
+        """Return the tail: above its median a number is taken for normal, with nine in ten of the values."""
+        typical, high = (float(value) for value in np.percentile(values, (50, HIGH)))
+        spread = (high - typical) / norm.ppf(HIGH / 100)
+        return cls(typical, float(typical + norm.isf(percentile / 100) * spread))
+
+    def distance(self, value: float) -> float:
+        """Return a distance that is 1 at the limit: 1 - correlation is exp(-2z), near 1, but for a factor."""
+        return float(np.exp(2 * (self.most - value)))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The yardstick: what is beyond either tail is a copy.
+
+    Closeness finds the copy of a dull picture; likeness alone that of a patient who is there twice, under two
+    names, and so has a rival.
+    """
+
+    closeness: Tail
+    likeness: Tail
     unseen: int  # windows measured
 
-    @property
-    def ratio(self) -> float:
-        """The limit as a distance beside the typical one, see `check`."""
-        return float(np.exp(2 * (self.typical - self.most)))
-
     def check(self, near: Near, name: str) -> Check:
-        """Return the check of a sample; `name`: how its nearest training image is called in the record.
-
-        Its number is a ratio of distances: for correlations near 1, 1 - correlation is exp(-2z) but for a
-        factor.
-        """
-        ratio = float(np.exp(2 * (self.typical - near.closeness)))
-        passed = near.closeness <= self.most
-        reason = (
-            f"{'new' if passed else 'a copy'}: {ratio:.2f} of the typical distance between an unseen real "
-        )
-        reason += f"case and training (of {self.unseen} windows); "
+        """Return the check of a sample; `name`: how its nearest training image is called in the record."""
+        distance = min(self.closeness.distance(near.closeness), self.likeness.distance(near.likeness))
+        passed = distance >= 1
+        reason = f"{'new' if passed else 'a copy'}: {distance:.2f} of the distance that nearly all of "
+        reason += f"{self.unseen} windows of other patients keep from training; "
         reason += f"nearest is image {name}, correlation {near.image:.2f}, of what the masks "
         reason += f"do not explain {near.texture:.2f}"
         if near.mask > BORROWED:
             reason += "; it has the same mask, which alone condemns no sample"
-        return Check(
-            name="memory", passed=passed, number=round(ratio, 4), limit=round(self.ratio, 4), reason=reason
-        )
+        return Check(name="memory", passed=passed, number=round(distance, 4), limit=1.0, reason=reason)
 
 
 def limit_of(unseen: Sequence[Near], percentile: float) -> Limit:
-    """Return the yardstick from unseen real cases; `percentile` of them may be taken for copies.
+    """Return the yardstick from unseen real cases; `percentile` of them may be beyond either tail.
 
-    Some hundred cases do not show one in four hundred: above its median their closeness is taken for normal,
-    with the spread that nine in ten of them show. A few near-identical real cases do not move it.
+    Some hundred cases do not show one in four hundred, so it is told from those that they show. A few
+    near-identical real cases do not move it.
     """
     closeness = np.array([near.closeness for near in unseen])
-    typical, high = (float(value) for value in np.percentile(closeness, (50, HIGH)))
-    spread = (high - typical) / norm.ppf(HIGH / 100)
-    return Limit(typical, float(typical + norm.isf(percentile / 100) * spread), len(closeness))
+    likeness = np.array([near.likeness for near in unseen])
+    return Limit(Tail.of(closeness, percentile), Tail.of(likeness, percentile), len(unseen))
 
 
 class Guard:

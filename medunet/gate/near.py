@@ -31,10 +31,10 @@ BATCH = 32  # pictures that are aligned at once
 
 @dataclass(frozen=True)
 class Near:
-    """The nearest training case; all numbers are 1 for the case itself."""
+    """The nearest training case."""
 
     case: int
-    image: float  # correlation of local contrast after alignment
+    image: float  # correlation of local contrast after alignment; 1 for the case itself
     texture: float  # correlation of what the masks do not explain
     mask: float  # Dice of the foregrounds as they lie
     rival: float = 0.0  # likeness of the nearest case of another patient, on the scale of Fisher's z

@@ -45,7 +45,6 @@ def self_test(
         "false_alarm_ci95": wilson(int(wrong.sum()), len(windows)),
         "unseen_windows": len(windows),
         "unseen_cases": len(unseen),
-        "limit": guard.limit.ratio,
     }
 
 

@@ -260,7 +260,7 @@ class Admitting:
                     mask_sha256=samples[name].mask_sha256,
                     weights_sha256=weights,
                     checks=(*self.examiner.look(piece, copied=self.target.manifest.masks == COPY), copied),
-                    ratio=copied.number or 0.0,
+                    distance=copied.number or 0.0,
                     share=piece.labelled_share,
                     agreement=agreed,
                 )

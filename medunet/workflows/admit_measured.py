@@ -45,7 +45,7 @@ class Measured(Record):
     mask_sha256: str
     weights_sha256: str | None = None
     checks: tuple[Check, ...]
-    ratio: float  # of the distance to the nearest training case to that of unseen real cases
+    distance: float  # to the nearest training case; 1 is the least that is allowed
     share: float  # labelled voxels over all
     agreement: Agreed | None = None
 

@@ -108,16 +108,15 @@ class Outcome:
 
     def privacy(self, ground: Ground, device: str | None) -> dict[str, Any]:
         """Return the privacy card: distances of what was admitted, copies refused, membership inference."""
-        ratios = [self.measured[case].ratio for case in self.admitted]
+        distances = [self.measured[case].distance for case in self.admitted]
         memory = [c for checks in self.decided.values() for c in checks if c.name == "memory"]
         found = membership_of(ground, device)
         card = "not measured"  # too few cases of either kind: no news is no green card
         if found is not None:
             card = "red" if found.auc > self.settings.membership_auc else "green"
         return {
-            "nearest_ratio_least": min(ratios) if ratios else None,
-            "nearest_ratio_median": float(np.median(ratios)) if ratios else None,
-            "nearest_ratio_limit": memory[0].limit if memory else None,
+            "nearest_least": min(distances) if distances else None,
+            "nearest_median": float(np.median(distances)) if distances else None,
             "copies_refused": sum(not check.passed for check in memory),
             "membership_auc": found and found.auc,
             "membership_auc_ci95": found and list(found.ci95),

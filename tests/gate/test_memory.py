@@ -13,7 +13,7 @@ from scipy import ndimage
 from medunet.config.gate import GateSettings
 from medunet.errors import DataError
 from medunet.gate import self_test as tested
-from medunet.gate.memory import Guard, limit_of
+from medunet.gate.memory import Guard, Limit, Tail, limit_of
 from medunet.gate.near import Near
 from medunet.gate.pieces import Piece, draw
 from medunet.gate.planted import KINDS, plant
@@ -72,8 +72,9 @@ def test_a_volume_is_known_again() -> None:
 
 
 def test_another_image_of_a_training_mask_is_no_copy(guard: Guard) -> None:
-    borrowed = [person(200 + n, (72, 80), mask_seed=n) for n in range(8)]
-    windows = [Piece(p.case, p.patient, p.image[:, 8:48, 12:52], p.mask[8:48, 12:52]) for p in borrowed]
+    random = np.random.default_rng(0)
+    borrowed = [person(200 + n, (72, 80), mask_seed=n) for n in range(12)]
+    windows = [draw(piece, (40, 40), PLAN, random) for piece in borrowed]
     near = guard.near(windows)
     assert all(guard.limit.check(one, "x").passed for one in near)
     assert np.median([one.image for one in near]) > np.median([one.texture for one in near])
@@ -99,26 +100,36 @@ def test_a_patient_is_never_compared_with_itself() -> None:
     training = [person(seed, (48, 48)) for seed in range(8)]
     again = [Piece(f"again{n}", p.patient, p.image + 0.01, p.mask) for n, p in enumerate(training)]
     limit = Guard([*training, *again], (40, 40), PLAN, 0.1).limit
-    assert limit.most < 1.5  # the closeness of a copy is above 2
+    assert limit.likeness.most < 1.5  # that of a copy is above 2
 
 
 def test_the_limit_is_a_percentile_of_the_unseen() -> None:
     """Of 5,000 normal values a percentile is known; some copies among them do not move it."""
-    closeness = np.random.default_rng(0).normal(1.0, 0.1, 5000)
-    near = [Near(0, value, value, 0.0) for value in np.tanh(closeness)]
+    values = np.random.default_rng(0).normal(1.0, 0.1, 5000)
+    near = [Near(0, value, value, 0.0, rival=0.2) for value in np.tanh(values)]
     limit = limit_of(near, 1)
-    assert limit.typical == pytest.approx(1.0, abs=5e-3)
-    assert limit.most == pytest.approx(np.percentile(closeness, 99), abs=1e-2)
-    polluted = limit_of([*near, *[Near(0, 0.99, 0.99, 0.0)] * 100], 1)
-    assert polluted.most == pytest.approx(limit.most, abs=3e-2)
-    copy = limit.check(Near(3, np.tanh(1.5), np.tanh(1.5), 0.99), "abc")
+    assert limit.likeness.typical == pytest.approx(1.0, abs=5e-3)
+    assert limit.likeness.most == pytest.approx(np.percentile(values, 99), abs=1e-2)
+    assert limit.closeness.most == pytest.approx(limit.likeness.most - 0.1)
+    polluted = limit_of([*near, *[Near(0, 0.99, 0.99, 0.0, rival=0.2)] * 100], 1)
+    assert polluted.likeness.most == pytest.approx(limit.likeness.most, abs=3e-2)
+    copy = limit.check(Near(3, np.tanh(1.5), np.tanh(1.5), 0.99, rival=0.2), "abc")
     assert not copy.passed
-    assert copy.number == pytest.approx(np.exp(-2 * 0.5), abs=1e-2)
-    assert copy.limit == pytest.approx(np.exp(-2 * 0.233), abs=2e-2)
+    assert copy.limit == 1
+    assert copy.number == pytest.approx(np.exp(2 * (1.233 - 1.5)), abs=2e-2)
     assert "abc" in copy.reason
     assert "same mask" in copy.reason
     assert "of 5000 windows" in copy.reason
     assert limit.check(Near(3, 0.6, 0.6, 0.99), "abc").passed
+
+
+def test_a_copy_is_found_by_either_of_two_numbers() -> None:
+    """The copy of a dull picture shows in closeness, that of a patient with two names in likeness."""
+    limit = Limit(Tail(0.5, 1.1), Tail(1.0, 2.0), 100)
+    dull = Near(0, np.tanh(1.9), np.tanh(1.9), 0.0, rival=1.0)
+    named_twice = Near(0, np.tanh(2.1), np.tanh(2.1), 0.0, rival=2.1)
+    neither = Near(0, np.tanh(1.5), np.tanh(1.5), 0.0, rival=1.0)
+    assert [limit.check(near, "").passed for near in (dull, named_twice, neither)] == [False, False, True]
 
 
 def test_what_is_as_near_to_another_patient_is_less_of_a_copy() -> None:
