@@ -11,6 +11,7 @@ in WORKSPACE/dose_response/RECIPE.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -53,15 +54,20 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("recipe", help="a segmentation recipe, with a budget in steps")
     parser.add_argument("generator", help="the recipe of a generator for the same card")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--workspace", type=Path, default=Path())
-    parser.add_argument("--patients", nargs="+", default=["10", "20", "all"], metavar="N")
-    parser.add_argument("--ratios", nargs="+", type=float, default=[1.0, 2.0, 3.0], metavar="R")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the data set")
+    home = Path(os.environ.get("MEDUNET_WORKSPACE", "."))
+    parser.add_argument("--workspace", type=Path, default=home, help="where all is written; default: here")
+    for name, default, kind, what in (
+        ("patients", ["10", "20", "all"], str, "numbers of real patients, or all; default: 10 20 all"),
+        ("ratios", [1.0, 2.0, 3.0], float, "synthetic cases per real one, 0.5 to 5; default: 1 2 3"),
+        ("seeds", [0, 1, 2], int, "default: 0 1 2; a recommendation needs two or more"),
+    ):
+        parser.add_argument(f"--{name}", nargs="+", type=kind, default=default, metavar="N", help=what)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="strong is needed")
+    parser.add_argument("--fold", type=int, default=0, help="which fold is held out; default: 0")
     for name, kept in (("--set", "settings"), ("--generator-set", "generator_settings")):
-        parser.add_argument(name, dest=kept, action="append", default=[], metavar="KEY=VALUE")
+        what = f"change a key of the {'generator' if 'gen' in name else 'segmentation'} recipe; repeatable"
+        parser.add_argument(name, dest=kept, action="append", default=[], metavar="KEY=VALUE", help=what)
     return parser
 
 
@@ -69,4 +75,5 @@ if __name__ == "__main__":
     try:
         main()
     except MedunetError as error:
-        sys.exit(f"augment_and_compare: {error}")
+        print(f"augment_and_compare: {error}", file=sys.stderr)  # noqa: T201  a script
+        sys.exit(2)

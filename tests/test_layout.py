@@ -19,7 +19,8 @@ TOP = {
 }  # fmt: skip
 MADE_HERE = {
     ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "__pycache__",
-    "build", "dist", "medunet.egg-info", "runs", "cache", "review", "demo", "studies",
+    "build", "dist", "medunet.egg-info", "runs", "cache", "review", "demo", "studies", "synthetic", "keys",
+    "dose_response",
 }  # fmt: skip
 IMPORT_NAMES = {
     "simpleitk": "SimpleITK",

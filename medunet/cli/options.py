@@ -25,7 +25,11 @@ Settings = Annotated[
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 Workspace = Annotated[
     Path,
-    typer.Option("--workspace", envvar="MEDUNET_WORKSPACE", help="Where runs/, cache/ and mlflow/ live."),
+    typer.Option(
+        "--workspace",
+        envvar="MEDUNET_WORKSPACE",
+        help="Where runs/, synthetic/, keys/, cache/ and mlflow/ live.",
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the best here.")

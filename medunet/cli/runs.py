@@ -41,7 +41,7 @@ def train(  # noqa: PLR0913  one parameter an option
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
-    """Train one fold. The same command again goes on where it stopped."""
+    """Train one fold of a segmenter or a generator. The same command again goes on where it stopped."""
     wishes = with_memory(settings, memory_gb) + ([f"training.budget={budget}"] if budget else [])
     chosen, chosen_card = load_both(recipe, card, wishes)
     from medunet.workflows import train as work
@@ -68,7 +68,7 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     out: Annotated[Path | None, typer.Option(help="Where tables, report and masks go.")] = None,
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep the predicted masks.")] = False,
     segmenter: Annotated[
-        Path | None, typer.Option(help="Of a generator: the segmentation run that says how scans obey masks.")
+        Path | None, typer.Option(help="Of a generator: a segmenter of the same fold; do scans obey masks?")
     ] = None,
     card: Annotated[str | None, typer.Option(help="Card of --data, if it is laid out otherwise.")] = None,
     device: Device = None,

@@ -12,7 +12,8 @@ from medunet.cli.options import Device, Json, Run, Workspace, finish, open_run
 from medunet.errors import ConfigError
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the synthetic set; the same again goes on.")
+    Path | None,
+    typer.Option("--out", help="Folder of the synthetic set; default: synthetic/RUN-SEED in the workspace."),
 ]
 
 
@@ -30,8 +31,12 @@ def sample(  # noqa: PLR0913  one parameter an option
         list[str] | None,
         typer.Option("--attribute", metavar="NAME=VALUE", help="Ask for a kind of scan; may be repeated."),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="euler, heun, ddim, ddpm, dpmpp or unipc.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="euler, heun, dpmpp, unipc, ddim or ddpm; default: the recipe's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler; default: the recipe's.")
+    ] = None,
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Above 1: attributes are followed more strictly.")
     ] = None,
@@ -39,16 +44,23 @@ def sample(  # noqa: PLR0913  one parameter an option
     fold: Annotated[int | None, typer.Option(help="Which fold's generator; default: the only one.")] = None,
     remake: Annotated[
         str | None,
-        typer.Option(metavar="CASE", help="Make a case of the set in --out again and compare the bytes."),
+        typer.Option(
+            metavar="CASE",
+            help="Make a case of the set again, compare the bytes, write nothing; 1: they differ.",
+        ),
     ] = None,
     dicom: Annotated[
-        Path | None, typer.Option(help="Write all cases as DICOM too: an image series and a SEG each.")
+        Path | None,
+        typer.Option(help="Write all cases but rejects as DICOM too: an image series and a SEG each."),
     ] = None,
     device: Device = None,
     workspace: Workspace = Path(),
     json_file: Json = None,
 ) -> None:
-    """Make synthetic scans with their masks from a trained generator; each can be made again, bit by bit."""
+    """Make synthetic scans with their masks from a trained generator; each can be made again, bit by bit.
+
+    The same command again goes on where it stopped. Next: `medunet admit`.
+    """
     from medunet.workflows import sample as work
 
     wanted = dict(_pair(text) for text in attribute or [])

@@ -53,7 +53,10 @@ def check(
     settings: Settings = None,
     json_file: Json = None,
 ) -> None:
-    """Check a recipe, its card and, with --data, its files in a second, before any training."""
+    """Check a recipe, its card and, with --data, its files, before any training: a second.
+
+    For a generator some seconds more: what its network costs, and how many steps the budget buys here.
+    """
     from medunet.workflows import check as work
 
     chosen, chosen_card = load_both(recipe, card, settings)

@@ -60,5 +60,5 @@ def variance_preserving(objective: Objective, sampler: str) -> VariancePreservin
         return objective
     raise ConfigError(
         f"sampler: {sampler} is made for the objectives eps, v and x0, not for "
-        f"{type(objective).__module__.rpartition('.')[2]}. Choose euler or heun."
+        f"{type(objective).__module__.rpartition('.')[2]}. Choose euler, heun, dpmpp or unipc."
     )
