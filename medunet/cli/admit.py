@@ -51,7 +51,8 @@ def admit(
     if self_test:
         from medunet.workflows.admit_self_test import test_gate
 
-        finish(test_gate(found, workspace=workspace, settings=chosen), json_file, show=True)
+        tested = test_gate(found, workspace=workspace, settings=chosen)
+        finish(tested, json_file, failed=not tested["passed"], show=True)
         return
     if found is None:
         raise ConfigError("SET is missing: name the folder that `medunet sample` made.")

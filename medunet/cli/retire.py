@@ -48,4 +48,4 @@ def retire(
     from medunet.workflows import retire as work
 
     result = work.retire(patient, workspace=workspace, run=run, data=data or (), quarantine=quarantine)
-    finish(result, json_file, failed=bool(result["unreadable"]))
+    finish(result, json_file, failed=bool(result["unreadable"]) or not result["known"])

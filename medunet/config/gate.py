@@ -40,7 +40,7 @@ class GateSettings(Record):
     memory_percentile: float = Field(0.25, ge=0.1, le=5)  # of unseen real cases; sets differ: at most 1 %
     planted: int = Field(600, ge=10)  # copies of a self-test: 99 % is then known to within a point
 
-    membership_auc: float = Field(0.6, gt=0.5, le=1)  # above it the privacy card is red: members can be told
+    membership_auc: float = Field(0.6, gt=0.5, le=0.75)  # above it members can be told: the card is red
 
     @field_validator("checks")
     @classmethod

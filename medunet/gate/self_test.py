@@ -15,6 +15,7 @@ from medunet.gate.planted import KINDS, plant
 LEAST_LABELLED = 0.05  # of a planted window: a lone cell at the rim shows no patient
 LEAST_SPREAD = 0.5  # of the intensities of a case without a mask, in a window of it
 TRIES = 20
+LEAST_RECALL, MOST_ALARMS = 0.99, 0.01  # not reached if even the better end of the interval lies beyond
 
 
 def self_test(
@@ -35,14 +36,17 @@ def self_test(
         for n in range(max(len(unseen), min(settings.planted, 4 * len(unseen))))
     ]
     wrong = _refused(guard, windows)[0]
+    recall_ci95 = wilson(int(caught[0].sum()), len(copies))
+    alarm_ci95 = wilson(int(wrong.sum()), len(windows))
     return {
+        "passed": recall_ci95[1] >= LEAST_RECALL and alarm_ci95[0] <= MOST_ALARMS,
         "planted_recall": float(caught[0].mean()),
-        "planted_recall_ci95": wilson(int(caught[0].sum()), len(copies)),
+        "planted_recall_ci95": recall_ci95,
         "planted": len(copies),
         "source_found": float(found.mean()),
         "recall_by_kind": {kind: float(caught[0][[k == kind for k in kinds]].mean()) for kind in KINDS},
         "false_alarm": float(wrong.mean()),
-        "false_alarm_ci95": wilson(int(wrong.sum()), len(windows)),
+        "false_alarm_ci95": alarm_ci95,
         "unseen_windows": len(windows),
         "unseen_cases": len(unseen),
     }

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def retire(
             _mark(fold, patient)
     result = {
         "patient": patient,
+        "known": bool(traces.folds or traces.sets or traces.scored),
         "generators": [_fold_row(*entry) for entry in traces.folds.values() if entry[0].task == "synthesize"],
         "sets": [_set_row(*entry, traces.images) for entry in traces.sets.values()],
         "models": [_fold_row(*entry) for entry in traces.folds.values() if entry[0].task != "synthesize"],
@@ -75,6 +77,8 @@ def retire(
         "unreadable": list(records.unreadable),
     }
     _tell(result, workspace)
+    if not result["known"]:
+        say(_spelling(patient, records))
     return result
 
 
@@ -198,6 +202,14 @@ def _set_row(found: SyntheticSet, why: str, images: set[str]) -> dict[str, Any]:
     }
 
 
+def _spelling(patient: str, records: Records) -> str:
+    """Say that nobody has this name: a patient who is misspelt would stay in."""
+    names = {who for fold in records.folds for who in (*fold.learnt.values(), *fold.held_out.values())}
+    alike = get_close_matches(patient, sorted(names))
+    hint = f"alike are {', '.join(alike)}" if alike else f"{len(names)} others are known"
+    return f"No run or set here knows a patient {patient}: {hint}. Check the name in the runs' folds.json."
+
+
 def _tell(result: dict[str, Any], workspace: Path) -> None:
     rows = [
         *(("generator", f"{row['run']} fold {row['fold']}", row["because"]) for row in result["generators"]),
@@ -216,7 +228,7 @@ def _tell(result: dict[str, Any], workspace: Path) -> None:
         say(f"{kind:<14}{name}: {why}")
     for reason in result["unreadable"]:
         say(f"could not be read: {reason}")
-    if not rows:
+    if result["known"] and not rows:
         say(f"Nothing below {workspace} (and --data) has learnt from this patient, or was made from it.")
     elif not result["quarantined"] and result["sets"]:
         say("Nothing was changed. --quarantine takes the samples back and marks the generators.")

@@ -57,6 +57,15 @@ def test_copies_are_refused_and_unseen_cases_are_not(guard: Guard, unseen: list[
     assert found["planted"] == len(KINDS) * 4
     assert found["unseen_windows"] == 44
     assert set(found["recall_by_kind"]) == set(KINDS)
+    assert found["passed"]
+
+
+def test_a_guard_that_sleeps_fails_its_test(
+    guard: Guard, unseen: list[Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = Tail(0.5, 99.0)
+    monkeypatch.setattr(guard, "limit", Limit(never, never, 100))
+    assert not self_test(guard, unseen[:2], GateSettings(planted=12))["passed"]
 
 
 def test_a_volume_is_known_again() -> None:

@@ -181,3 +181,14 @@ def test_a_set_inside_a_run_is_found_and_folds_are_not_searched(tmp_path: Path) 
     (root / "synthetic/of_a").rename(root / "runs/synth_a/fold_0/samples")
     assert [one.path.name for one in find_records([root]).sets] == ["samples"]
     assert names(retire("cleo", workspace=root), "sets") == ["samples"]
+
+
+def test_a_name_that_nothing_knows_may_be_misspelt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path)
+    result = retire("ana", workspace=root)
+    assert not result["known"]
+    assert "alike are anna" in capsys.readouterr().err
+    assert retire("anna", workspace=root)["known"]
+    assert CliRunner().invoke(cli.app, ["retire", "ana", "--workspace", str(root)]).exit_code == 1
