@@ -77,4 +77,6 @@ def _text(value: Any) -> str:
         return "; ".join(f"{key.replace('_', ' ')} {_text(inner)}" for key, inner in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(_text(inner) for inner in value) + "]"
+    if value is None:
+        return "not measured"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -61,7 +61,8 @@ def quality(
     """Return all measures as plain JSON values (None: could not be measured), each with `reads`.
 
     labels: value -> name; the background and the whole image are added. What needs encoder features or
-    Dice is left out where they are missing. repeats: draws of halves. Raises DataError below 4 cases.
+    Dice is left out where they are missing, what needs halves of the encoder's features where there are too
+    few patients for two. repeats: draws of halves. Raises DataError below 4 cases.
     """
     for name, cases in (("real", real), ("synthetic", synthetic)):
         if len(cases.images) < FEWEST:
@@ -109,11 +110,12 @@ def _of_encoder(
     real: Array, synthetic: Array, patients: Sequence[str] | None, draws: dict[str, int]
 ) -> dict[str, Any]:
     rows = standardised(real, synthetic)
-    found = {
-        "encoder_frechet": with_floor(rows[0], rows[1], frechet, groups=patients, **draws).as_json(),
-        "kid": kid(rows[0], rows[1], seed=draws["seed"]).as_json(),
-    }
-    drawn = list(halves(len(real), len(synthetic), groups=patients, **draws))
+    found: dict[str, Any] = {"kid": kid(rows[0], rows[1], seed=draws["seed"]).as_json()}
+    try:
+        drawn = list(halves(len(real), len(synthetic), groups=patients, **draws))
+    except DataError:  # all of one or two patients: these are never in both halves
+        return found
+    found["encoder_frechet"] = with_floor(rows[0], rows[1], frechet, groups=patients, **draws).as_json()
     if len(drawn[0][0]) > NEIGHBOURS:
         found["prdc"] = {
             "synthetic": _mean(

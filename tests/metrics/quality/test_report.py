@@ -47,6 +47,21 @@ def test_what_is_not_given_is_left_out(real, good) -> None:
     assert (found["real_cases"], found["synthetic_cases"]) == (6, 6)
 
 
+def test_one_patient_has_no_halves_but_is_measured(real, good) -> None:
+    """A small fold may hold out one patient alone, with several images."""
+    few = [each[:6] for each in real]
+    found = quality(
+        an_image_set(*few, patients=["one"] * 6),
+        an_image_set(good[0][:6], good[1][:6]),
+        {1: "blob"},
+        repeats=2,
+    )
+    assert not {"encoder_frechet", "prdc"} & set(found)
+    assert found["kid"]["subset_cases"] == 3
+    assert found["radiomic_frechet"]["regions"]["blob"] is None
+    assert found["grid"]["period_2"]["blob"]["real"] is not None
+
+
 def test_too_few_cases_are_refused(real) -> None:
     with pytest.raises(DataError, match="3 synthetic cases"):
         quality(ImageSet(*real), ImageSet(real[0][:3], real[1][:3]), {1: "blob"})
