@@ -16,7 +16,6 @@ from medunet.io.write import write_image
 from medunet.workflows.progress import progress
 
 TILE = 128  # pixels along an edge
-SIDES = {"left": 0.75, "right": 1.0}  # of the image: up to which share of its width
 SHIPPED_IMAGE, SHIPPED_MASK = "stardist/data/images/img2d.tif", "stardist/data/images/mask2d.tif"
 MASK_VALUES = range(1, 255)
 WORKERS = 2  # patients that are painted at the same time: 0.5 GB each
@@ -42,21 +41,18 @@ def write_phantoms(folder: Path, patients: int, *, first: int = 0) -> None:
 def write_stardist(folder: Path) -> bool:
     """Cut the image that the package `stardist` ships into images/ and masks/; False if it is not there.
 
-    Tiles are named by the side of the image that they come from, `left_00` ... and `right_00` ..., so that
-    folds by side learn from one part of the image and are scored on the other. The package is not imported.
+    Tiles are named by the strip of the image that they come from, `strip0_00` ..., so that folds by strip
+    learn from some parts of the image and are scored on another. The package is not imported.
     """
     found = shipped_pair()
     if found is None:
         return False
     image = read_image(found[0])
     mask = read_mask(found[1], labels=MASK_VALUES)
-    counts = dict.fromkeys(SIDES, 0)
     width, height = image.shape
-    for x in range(0, width - TILE + 1, TILE):
-        side = next(name for name, share in SIDES.items() if x + TILE <= share * width)
-        for y in range(0, height - TILE + 1, TILE):
-            case = f"{side}_{counts[side]:02d}"
-            counts[side] += 1
+    for strip, x in enumerate(range(0, width - TILE + 1, TILE)):
+        for tile, y in enumerate(range(0, height - TILE + 1, TILE)):
+            case = f"strip{strip}_{tile:02d}"
             here = (slice(x, x + TILE), slice(y, y + TILE))
             _write_tile(folder / "images" / f"{case}.tif", image.array[0][here].astype(np.uint16))
             _write_tile(folder / "masks" / f"{case}.tif", mask.array[here].astype(np.uint8))
