@@ -18,7 +18,7 @@ from medunet.workflows.generator_plan import check_channels
 from tests.phantoms import card, generator_recipe
 
 
-@pytest.mark.parametrize(("name", "millions"), [("synth_nuclei", 6.7), ("synth_hippocampus", 14)])
+@pytest.mark.parametrize(("name", "millions"), [("synth_nuclei", 4.5), ("synth_hippocampus", 12.6)])
 def test_shipped_recipes_tell_parameters_gflops_and_steps(
     name: str, millions: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

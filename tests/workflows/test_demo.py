@@ -67,28 +67,38 @@ def test_the_simulated_part_runs_end_to_end_without_the_example_image(
     assert "trained already" in capsys.readouterr().err
 
 
-def test_the_nuclei_part_learns_from_three_strips_and_is_scored_on_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def tiles(folder: Path) -> bool:
-        """Bright discs on dark ground, two tiles of each strip."""
-        rng = np.random.default_rng(0)
-        grid = np.indices((64, 64))
-        for case in (f"strip{strip}_{tile:02d}" for strip in range(4) for tile in range(2)):
-            centres = rng.integers(8, 56, (4, 2, 1, 1))
-            discs = (((grid - centres) ** 2).sum(1) < 49).any(0)
-            write_image(folder / "images" / f"{case}.tif", (100 + 100 * discs).astype(np.uint16), np.eye(3))
-            write_image(folder / "masks" / f"{case}.tif", discs.astype(np.uint8), np.eye(3))
-        return True
+def _tiles(folder: Path) -> bool:
+    """Write bright discs on dark ground, four tiles of each of four strips, as the example image is cut."""
+    rng = np.random.default_rng(0)
+    grid = np.indices((96, 96))
+    for case in (f"strip{strip}_{tile:02d}" for strip in range(4) for tile in range(4)):
+        centres = rng.integers(8, 88, (8, 2, 1, 1))
+        discs = (((grid - centres) ** 2).sum(1) < 49).any(0)
+        picture = (100 + 100 * discs + rng.normal(0, 4, discs.shape)).astype(np.uint16)
+        write_image(folder / "images" / f"{case}.tif", picture, np.eye(3))
+        write_image(folder / "masks" / f"{case}.tif", discs.astype(np.uint8), np.eye(3))
+    return True
 
-    monkeypatch.setattr(module, "write_stardist", tiles)
-    part = module._part("Nuclei", "nuclei_stardist", "Otsu", "one image", tmp_path / "data", 0.02)
-    tiles(part.data)
+
+def test_nuclei_are_learnt_from_three_strips_and_made_anew_with_the_gate_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One strip is held out: the judge and the gate must do with so few patients."""
+    part = module._part("Nuclei", "nuclei_stardist", "Otsu", "one image", tmp_path / "data", 0.05)
+    _tiles(part.data)
     settings = ("planning.patch_voxels=[32, 32]", *SHORT[1:])
     result = module._run(part, tmp_path, settings)
     assert len({Path(path).name.split("_")[0] for path in result["held_out"]}) == 1
     assert result["methods"]["Otsu"]["mean_dice"] > 0.99  # an easy picture: a threshold is right
     assert result["methods"]["Otsu"]["mean_dice_ci95"] is None  # one image
+
+    monkeypatch.setattr("medunet.workflows.demo_synthesis.COUNT", 6)
+    made = module._synthesis(part, result, tmp_path, 0.05)
+    assert made is not None
+    assert made["admitted"] + made["rejected"] == 6
+    assert Path(made["report"]).is_file()
+    assert len(RunFolder.open(Path(made["run"])).folds.validation) == 4
+    assert "must be measured" in capsys.readouterr().err
 
 
 def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
