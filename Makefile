@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 	@echo "Ready. Try: $(VENV)/bin/medunet --help"
 
-demo: setup ## train, score and predict on sample data, into demo/ (15 minutes on 2 cores)
+demo: setup ## train, score and predict on sample data, into demo/ (10 minutes on 2 cores)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
 	  --constraint constraints.txt stardist || echo "The package stardist is not to be had: no 2D part." >&2
 	@$(BIN)/medunet demo

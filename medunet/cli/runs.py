@@ -148,7 +148,7 @@ def predict(  # noqa: PLR0913  one parameter an option
 
 
 def demo(workspace: Workspace = Path("demo"), json_file: Json = None) -> None:
-    """Run the main job end to end on data that needs no download: 15 minutes on two cores."""
+    """Run the main job end to end on data that needs no download: 10 minutes on two cores."""
     from medunet.workflows import demo as work
 
     finish(work.demo(workspace), json_file)

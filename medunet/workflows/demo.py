@@ -222,5 +222,5 @@ def _tell(
 def _dice(scores: dict[str, Any]) -> str:
     if scores["mean"] is None:
         return "-"
-    interval = "[{:.2f}, {:.2f}]".format(*scores["ci95"]) if scores["ci95"] else "[no interval]"
+    interval = "[{:.2f}, {:.2f}]".format(*scores["ci95"]) if scores["ci95"] else "(no interval)"
     return f"{scores['mean']:.3f} {interval}"

@@ -19,6 +19,7 @@ from medunet.workflows.twins import Twins
 
 CASES = 12  # on a sheet
 SHEETS = 2
+LARGE = 1000  # no decimals from here on
 
 
 def write_generator_report(
@@ -39,7 +40,7 @@ def write_generator_report(
         "adherence": {
             k: v for k, v in result["adherence"].items() if k != "reads" and v["ratio"] is not None
         },
-        "lines": _lines(result["quality"]),
+        "measures": _measures(result["quality"]),
     }
     with write_atomic(path) as temporary:
         temporary.write_text(render("generator_report.html.j2", content), encoding="utf-8")
@@ -59,24 +60,38 @@ def _png(picture: Picture) -> str:
     return base64.b64encode(encode_png(picture)).decode("ascii")
 
 
-def _lines(quality: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the measures as rows; how to read each stands beside it."""
+def _measures(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the measures, each with how to read it and its rows of (what, value)."""
     return [
-        {
-            "name": name.replace("_", " "),
-            "value": _text({key: value for key, value in found.items() if key != "reads"}),
-            "meaning": found["reads"],
-        }
+        {"name": name.replace("_", " "), "meaning": found["reads"], "rows": _rows(found)}
         for name, found in quality.items()
         if isinstance(found, Mapping)
     ]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key.replace('_', ' ')} {_text(inner)}" for key, inner in value.items())
+def _rows(found: Mapping[str, Any], where: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Return (what, value with its interval) of all that is in a measure, however deep."""
+    rows: list[tuple[str, str]] = []
+    for key, value in found.items():
+        if key == "reads" or key.endswith("ci95"):
+            continue
+        here = where if key == "regions" else (*where, key.replace("_", " "))
+        if isinstance(value, Mapping):
+            rows += _rows(value, here)
+        else:
+            interval = found.get(f"{key}_ci95") or (None if rows else found.get("ci95"))
+            rows.append((", ".join(here), _text(value, interval)))
+    return rows
+
+
+def _text(value: Any, interval: Any = None) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(_text(inner) for inner in value) + "]"
+        return ", ".join(map(_text, value, interval or [None] * len(value)))
     if value is None:
         return "not measured"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{_number(value)} [{', '.join(map(_number, interval))}]" if interval else _number(value)
+
+
+def _number(value: Any) -> str:
+    whole = not isinstance(value, float) or abs(value) >= LARGE
+    return f"{value:.0f}" if whole else f"{value:.3g}"
