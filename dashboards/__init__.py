@@ -1,0 +1,1 @@
+"""The reading room as a web application: pages, routes and the viewer component."""
