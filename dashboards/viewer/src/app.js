@@ -33,7 +33,7 @@ export class App {
     this.api = new Api(data.api ?? "/api/v1", data.case);
     this.metrics = { opened_ms: performance.now(), first_picture_s: null, usable_s: null, save_s: [], decision_s: [] };
     Object.assign(this, { image: null, mask: null, uncertainty: null, maskLoaded: false, readOnly: true, whyReadOnly: "the case is still loading", frozen: false });
-    Object.assign(this, { model: null, previous: null, previousRev: null, difference: null, dirtyMask: false, since: null, journal: null });
+    Object.assign(this, { model: null, previous: null, previousRev: null, previousName: "", difference: null, dirtyMask: false, since: null, journal: null });
     Object.assign(this, { tool: "navigate", layout: "planes", style: "both", opacity: 0.35, smooth: true, crosshair: true, heatShown: false, heatOpacity: 0.6 });
     Object.assign(this, { radiological: true, channel: 0, measures: [], measuring: null, comments: [], tools: new Set(), cameras: new Map() });
     this.history = new History();

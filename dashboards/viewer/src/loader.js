@@ -35,12 +35,15 @@ async function fetchSlab(app, slab) {
   }
 }
 
+const REDRAW_MS = 300; // while slabs arrive, planes across all of them are made anew this often
+
 function loadImage(app) {
   const { info, size } = app;
   const Type = TYPES[info.dtype];
   const bytes = voxelsOf(size) * info.channels * Type.BYTES_PER_ELEMENT;
   if (bytes > MOST_BYTES) throw new Error(`The image takes ${(bytes / 1e9).toFixed(1)} GB; a browser tab holds about ${MOST_BYTES / 1e9}. Resample it first.`);
   app.image = new Type(voxelsOf(size) * info.channels);
+  let redrawn = 0;
   app.loader = new SlabLoader({
     nz: size[2],
     thickness: info.slabs.thickness,
@@ -48,15 +51,16 @@ function loadImage(app) {
     sliceNow: () => app.cursor[2],
     fetchSlab: (slab) => fetchSlab(app, slab),
     arrived: (slab) => {
+      const across = performance.now() - redrawn > REDRAW_MS;
+      if (across) redrawn = performance.now();
       for (const view of app.views) {
         const { n } = view.plane;
-        if (n !== 2 || (view.slice >= slab.first && view.slice < slab.end)) view.touch("picture");
+        if (n === 2 ? view.slice >= slab.first && view.slice < slab.end : across) view.touch("picture");
       }
       app.status.progress(app.loader.loaded.reduce((sum, flag) => sum + flag, 0) / size[2]);
       app.frames.want();
     },
   });
-  return app.loader.run();
 }
 
 async function loadMask(app) {
@@ -68,6 +72,7 @@ async function loadMask(app) {
   await loadModel(app);
   app.counts = new Counts(app.base, app.model);
   app.maskLoaded = true;
+  app.saving.show();
   goToLabel(app);
   app.touch("labels");
   app.depth.stale();
@@ -127,12 +132,14 @@ export async function load(app) {
   app.mask = new TYPES[app.maskType](voxelsOf(app.size));
   app.labels = new Labels(info.labels, { instances: info.instances, depth: app.mask.BYTES_PER_ELEMENT });
   app.counts = new Counts(RunMask.empty(app.size), null);
-  const image = loadImage(app);
+  loadImage(app);
+  let start = null;
+  const rest = new Promise((resolve, reject) => {
+    start = () => Promise.all([loadMask(app), app.saving.takeLease()]).then(resolve, reject);
+  });
   app.build();
-  const leased = app.saving.takeLease();
-  await Promise.all([image, loadMask(app)]);
+  await Promise.all([app.loader.run(start), rest]); // the first picture has the line for itself
   if (app.gone) return;
-  await leased;
   await recover(app).catch((error) => app.announce(`Edits cannot be written to the journal: ${error.message}`));
   if (info.urls.uncertainty) await loadHeat(app).catch((error) => app.announce(`No uncertainty: ${error.message}`));
   app.touch("picture", "labels", "heat");

@@ -94,8 +94,9 @@ export function drawTexts(view, loaded) {
   context.font = `${12 * ratio}px ${FONT}`;
   const flat = plane.name === "picture";
   const count = flat ? "" : `  ${view.slice + 1} / ${app.size[plane.n]}`;
-  write(context, `${plane.title}${count}${view.note ? `  ·  ${view.note}` : ""}`, edge, edge, { colour: flat ? undefined : COLOURS[plane.name] });
-  if (app.oblique && !flat) write(context, "oblique: letters show the nearest axes", edge, edge + 17 * ratio, { colour: "#ffb84d" });
+  write(context, `${plane.title}${count}`, edge, edge, { colour: flat ? undefined : COLOURS[plane.name] });
+  if (view.note) write(context, view.note, edge, edge + 17 * ratio, { colour: "#e8edf2" });
+  else if (app.oblique && !flat) write(context, "oblique: letters show the nearest axes", edge, edge + 17 * ratio, { colour: "#ffb84d" });
   if (!loaded) write(context, "loading …", width / 2, height / 2 + 24 * ratio, { align: "center" });
   if (plane.letters) {
     const { left, right, top, bottom } = plane.letters;

@@ -1,9 +1,15 @@
 // The panel at the right: labels with their volumes, window, overlay, agreement with the model, versions and comments.
 
 import { DIFFERENCE } from "./blend.js";
-import { fill, h, say } from "./dom.js";
+import { fill, h, icon, say } from "./dom.js";
 import { hintOf } from "./keys.js";
 
+const SIGNS = {
+  shown: "M2 12c5-8 15-8 20 0-5 8-15 8-20 0M12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6",
+  hidden: "M2 12c5-8 15-8 20 0-5 8-15 8-20 0M4 20 20 4",
+  locked: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
+  open: "M6 11h12v9H6zM8 11V7a4 4 0 0 1 7-2",
+};
 const MOST = 40; // labels listed; of more instances only the active one
 
 export class Panel {
@@ -110,10 +116,12 @@ export class Panel {
       button.setAttribute("aria-pressed", String(on));
       button.setAttribute("aria-label", `${words} ${name}`);
       button.title = words;
-      say(button, sign);
+      if (button.dataset.sign === sign) return;
+      button.dataset.sign = sign;
+      fill(button, icon(SIGNS[sign]));
     };
-    set(row.eye, entry?.shown ?? true, entry?.shown ? "hide" : "show", entry?.shown ? "◉" : "○");
-    set(row.lock, entry?.locked ?? false, entry?.locked ? "unlock" : "lock", entry?.locked ? "🔒︎" : "🔓︎");
+    set(row.eye, entry?.shown ?? true, entry?.shown ? "hide" : "show", entry?.shown ? "shown" : "hidden");
+    set(row.lock, entry?.locked ?? false, entry?.locked ? "unlock" : "lock", entry?.locked ? "locked" : "open");
   }
 
   #size(label) {

@@ -123,7 +123,7 @@ export class Saving {
     const { app } = this;
     const since = app.since;
     if (app.model === null && app.info.model_rev === rev) app.model = runs;
-    Object.assign(app, { rev, sha256, base: runs, since: null, dirtyMask: since.length > 0 });
+    Object.assign(app, { rev, sha256, base: runs, since: null, dirtyMask: since.length > 0, previousRev: null });
     app.info.versions.push({ rev, author: "you", tool: [...app.tools].join(","), created: Date.now() / 1000 });
     app.tools = new Set(since.map((change) => change.tool));
     await app.journal?.rebase(rev, since);
@@ -177,14 +177,15 @@ export class Saving {
 
   // ------------------------------------------------------------------------------- comparison
 
-  /** Fetch an earlier version to compare with: the one before the current one unless said. */
-  async fetchPrevious(rev = null) {
+  /** Have another version to compare with: the last one that is neither the model's nor the current, else what was saved. */
+  async fetchPrevious() {
     const { app } = this;
-    const earlier = app.info.versions.map((each) => each.rev).filter((each) => each !== app.rev);
-    const wanted = rev ?? earlier.sort((a, b) => a - b).at(-1) ?? null;
-    if (wanted === null || wanted === app.previousRev) return;
-    app.previous = RunMask.of((await fetchMask(app, wanted)).array, app.size);
+    const others = app.info.versions.map((each) => each.rev).filter((each) => each !== app.rev && each !== app.info.model_rev);
+    const wanted = others.sort((a, b) => a - b).at(-1) ?? (app.dirtyMask ? app.rev : null);
+    if (wanted === app.previousRev) return;
+    app.previous = wanted === null ? null : wanted === app.rev ? app.base : RunMask.of((await fetchMask(app, wanted)).array, app.size);
     app.previousRev = wanted;
+    app.previousName = wanted === app.rev ? `version ${wanted} as saved` : `version ${wanted}`;
   }
 
   async compare() {
@@ -201,8 +202,8 @@ export class Saving {
     await this.fetchPrevious().catch(() => {});
     const choices = [null];
     if (app.model !== null) choices.push({ name: "the model", runs: app.model });
-    if (app.previous !== null) choices.push({ name: `version ${app.previousRev}`, runs: app.previous });
-    if (app.dirtyMask) choices.push({ name: `version ${app.rev} (as saved)`, runs: app.base });
+    if (app.previous !== null) choices.push({ name: app.previousName, runs: app.previous });
+    if (app.dirtyMask && app.previousRev !== app.rev) choices.push({ name: `version ${app.rev} as saved`, runs: app.base });
     const at = choices.findIndex((each) => each?.name === app.difference?.name);
     app.difference = choices[(at + 1) % choices.length];
     app.announce(app.difference === null ? "Labels." : `Difference to ${app.difference.name}: green added, pink removed, yellow changed.`);

@@ -28,8 +28,9 @@ export class SlabLoader {
   }
 
   /** Load everything; the first slab alone, so that it has the whole line for itself. */
-  async run() {
+  async run(afterFirst = () => {}) {
     await this.#one(this.next());
+    afterFirst();
     await Promise.all(Array.from({ length: this.parallel }, () => this.#work()));
   }
 

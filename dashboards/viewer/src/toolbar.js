@@ -1,10 +1,9 @@
 // The tools at the left: one button a tool, drawn as small pictures, with the key in the tooltip.
 
-import { h } from "./dom.js";
+import { h, icon } from "./dom.js";
 import { PAINTING } from "./editing.js";
 import { hintOf } from "./keys.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 // Paths on a 24 x 24 grid, drawn with a round pen.
 const ICONS = {
   navigate: "M12 3v7M12 14v7M3 12h7M14 12h7",
@@ -37,16 +36,6 @@ const GROUPS = [
   ["full", "help"],
 ];
 
-function icon(id) {
-  const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", "0 0 24 24");
-  picture.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", ICONS[id]);
-  picture.append(path);
-  return picture;
-}
-
 export class Toolbar {
   constructor(app) {
     this.app = app;
@@ -67,7 +56,7 @@ export class Toolbar {
     const button = h("button", { type: "button", title: hintOf(id), "aria-label": hintOf(id), onclick: () => {
       this.app.commands[id]();
       this.app.root.focus({ preventScroll: true });
-    } }, icon(id));
+    } }, icon(ICONS[id]));
     this.buttons.set(id, button);
     return button;
   }

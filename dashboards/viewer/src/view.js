@@ -6,8 +6,6 @@ import { drawMarks, drawTexts } from "./marks.js";
 import { extract, planeShape, toScreen, toVoxel } from "./volume.js";
 import { paintColour, paintFloat, paintTable } from "./window.js";
 
-const SOURCES = { current: "", model: "model", previous: "earlier version" };
-
 function layer(columns, rows) {
   const canvas = h("canvas", { width: columns, height: rows });
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -41,7 +39,9 @@ export class PlaneView {
   }
 
   get note() {
-    return SOURCES[this.source];
+    const { app } = this;
+    if (app.layout !== "compare") return "";
+    return { current: app.difference === null ? "mine" : `mine against ${app.difference.name}`, model: "model", previous: app.previousName }[this.source];
   }
 
   /** Take the size of the element; false where it is not to be seen. */

@@ -62,7 +62,8 @@ class Desk:
             self.channels = [grey, np.roll(grey, 9, 0), np.roll(grey, 9, 1)]
         model = labels.copy()
         model[labels == 3] = 1
-        self.masks = [model.astype(dtype), labels.astype(dtype)]
+        self.masks = [np.asfortranarray(model, dtype), np.asfortranarray(labels, dtype)]
+        self.shas = [sha(mask) for mask in self.masks]
         self.spacing = (1.0, 1.0, 1.0) if flat else (0.8, 0.8, 1.25)
         self.affine = np.eye(4)
         if not flat:
@@ -96,15 +97,16 @@ class Desk:
             "slope": 1.0, "intercept": 0.0, "instances": False, "rev": len(self.masks), "model_rev": 1, "state": "open",
             "window": {"default": window, "presets": [{"name": a, "low": b, "high": c} for a, b, c in presets]},
             "labels": [{"value": i, "name": name, "colour": COLOURS[i - 1]} for i, name in enumerate(("Liver", "Spleen", "Tumour"), 1)],
-            "mask_sha256": self.sha(-1), "lease": None, "decisions": self.decisions, "comments": self.comments,
+            "mask_sha256": self.shas[-1], "lease": None, "decisions": self.decisions, "comments": self.comments,
             "versions": [{"rev": i + 1, "author": "model" if i == 0 else "reader", "tool": "model" if i == 0 else "brush", "created": time.time(), "changed_voxels": 0} for i in range(len(self.masks))],
             "urls": {"image": f"{base}/image/x", "mask": f"{base}/mask", "uncertainty": None if self.flat else f"{base}/uncertainty"},
             "slabs": {"n": n, "thickness": self.thickness, "order": sorted(range(n), key=lambda i: abs(i - (n - 1) / 2))},
         }  # fmt: skip
 
-    def sha(self, n: int) -> str:
-        """Return the hash of a version's bytes, x fastest."""
-        return hashlib.sha256(self.masks[n].tobytes(order="F")).hexdigest()
+
+def sha(mask: Array) -> str:
+    """Return the hash of a mask's bytes, x fastest."""
+    return hashlib.sha256(mask.ravel(order="F").data).hexdigest()
 
 
 def packed(data: bytes, headers: dict[str, str] | None = None) -> Response:
@@ -117,18 +119,19 @@ def routes(desk: Desk) -> list[Route]:
 
     def get_mask(request: Request) -> Response:
         n = int(request.query_params.get("rev", len(desk.masks))) - 1
-        return packed(desk.packed[n], {"X-Rev": str(n + 1), "X-Dtype": str(desk.masks[n].dtype), "ETag": f'"{desk.sha(n)}"'})
+        return packed(desk.packed[n], {"X-Rev": str(n + 1), "X-Dtype": str(desk.masks[n].dtype), "ETag": f'"{desk.shas[n]}"'})
 
     async def put_mask(request: Request) -> Response:
         body = await request.body()
         if request.headers["if-match"] != f'"{len(desk.masks)}"':
-            return JSONResponse({"rev": len(desk.masks), "sha256": desk.sha(-1), "error": "conflict"}, 412)
+            return JSONResponse({"rev": len(desk.masks), "sha256": desk.shas[-1], "error": "conflict"}, 412)
         new = np.frombuffer(igzip.decompress(body), request.headers["x-dtype"]).reshape(desk.size, order="F")
         changed = int((new != desk.masks[-1]).sum())
         if changed:
             desk.masks.append(new)
             desk.packed.append(body)
-        return JSONResponse({"rev": len(desk.masks), "sha256": desk.sha(-1), "changed_voxels": changed})
+            desk.shas.append(sha(new))
+        return JSONResponse({"rev": len(desk.masks), "sha256": desk.shas[-1], "changed_voxels": changed})
 
     async def strokes(request: Request) -> Response:
         base = int(request.query_params["base"])
