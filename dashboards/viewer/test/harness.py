@@ -138,7 +138,8 @@ def routes(desk: Desk) -> list[Route]:
         if request.method == "POST":
             desk.strokes[base, int(request.query_params["seq"])] = await request.body()
             return JSONResponse({})
-        return JSONResponse([base64.b64encode(body).decode() for (b, _), body in sorted(desk.strokes.items()) if b == base])
+        kept = [base64.b64encode(body).decode() for (b, _), body in sorted(desk.strokes.items()) if b == base]
+        return JSONResponse({"base": base, "strokes": kept})
 
     async def lease(request: Request) -> Response:
         if desk.holder is not None:
