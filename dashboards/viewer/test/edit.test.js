@@ -40,6 +40,24 @@ test("a quick stroke has no gaps, and the ball reaches into other slices", () =>
   assert.equal(solid[indexOf(size, [20, 20, 6])], 0);
 });
 
+test("a stroke is round at both ends and goes no further", () => {
+  const size = [30, 30, 1];
+  const found = new Set();
+  sweep(size, [1, 1, 1], [0, 1], [8, 9, 0], [18, 15, 0], 3, (index) => found.add(index));
+  for (let y = 0; y < 30; y += 1)
+    for (let x = 0; x < 30; x += 1) {
+      const nearest = Math.min(...Array.from({ length: 2001 }, (_, n) => Math.hypot(x - 8 - (10 * n) / 2000, y - 9 - (6 * n) / 2000)));
+      assert.equal(found.has(x + 30 * y), nearest <= 3.0001, `${x} ${y}`);
+    }
+});
+
+test("a change is in ascending runs, whatever the order of painting", () => {
+  const recorder = new Recorder(Uint8Array.of(0, 0, 0, 7, 0, 0));
+  for (const index of [5, 3, 1, 4, 0]) recorder.set(index, 2);
+  const { starts, lengths, before } = recorder.finish("x");
+  assert.deepEqual([starts, lengths, before], [Uint32Array.of(0, 3, 4), Uint32Array.of(2, 1, 2), Uint16Array.of(0, 7, 0)]);
+});
+
 test("the smallest brush paints the one voxel under it", () => {
   const size = [9, 9, 9];
   const data = empty(size);

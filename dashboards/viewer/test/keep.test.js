@@ -88,6 +88,15 @@ test("after a crash the edits of browser and server are put together, each once,
   assert.equal(again.seq, 3);
 });
 
+test("numbers go on after the last one, also where the browser lacks some", async () => {
+  const journal = journalOf(async () => {});
+  for (let n = 0; n < 3; n += 1) await journal.add(change(n, 1));
+  await journal.shelf.remove("case/reader/3/000000000");
+  const again = journalOf(async () => {}, journal.shelf);
+  assert.equal((await again.recover([], 50)).length, 2);
+  assert.equal(again.seq, 3);
+});
+
 test("a save forgets what it holds and keeps what was drawn meanwhile", async () => {
   const sent = [];
   const journal = journalOf(async (base, seq) => sent.push(`${base}/${seq}`));
