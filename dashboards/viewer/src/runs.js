@@ -39,6 +39,8 @@ export class RunMask {
     const starts = new Growing();
     const ends = new Growing();
     const values = new Growing(1024, Uint16Array);
+    const many = 4 / data.BYTES_PER_ELEMENT; // voxels of a word: most of a mask is background, skipped word by word
+    const words = nx % many === 0 && data.byteOffset % 4 === 0 ? new Uint32Array(data.buffer, data.byteOffset, data.length / many) : null;
     for (let row = 0; row < rows; row += 1) {
       rowStart[row] = starts.length;
       const first = row * nx;
@@ -48,6 +50,11 @@ export class RunMask {
         const value = data[n];
         if (value === 0) {
           n += 1;
+          if (words === null || n % many !== 0) continue;
+          let word = n / many;
+          const end = last / many;
+          while (word < end && words[word] === 0) word += 1;
+          n = word * many;
           continue;
         }
         const from = n;

@@ -167,6 +167,16 @@ test("runs hold the mask: every voxel, plane and count", () => {
   assert.deepEqual(crop, data.map((value) => (value === 2 ? 1 : 0)));
 });
 
+test("runs are the same where words of background are skipped", () => {
+  for (const [size, Type] of [[[16, 5, 4], Uint8Array], [[18, 5, 4], Uint16Array], [[17, 5, 4], Uint8Array]]) {
+    const next = random(21);
+    const data = Type.from({ length: size[0] * size[1] * size[2] }, () => (next() < 0.9 ? 0 : 1 + Math.floor(next() * 3)));
+    const runs = RunMask.of(data, size);
+    data.forEach((value, n) => assert.equal(runs.inRow(Math.floor(n / size[0]), n % size[0]), value));
+    assert.equal(RunMask.of(new Type(data.length), size).starts.length, 0);
+  }
+});
+
 test("flood fill stays in its region, its slice and its range", () => {
   const size = [11, 11, 5];
   const data = ball(size, [5, 5, 2], 4, 1);
