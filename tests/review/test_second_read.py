@@ -29,13 +29,6 @@ def box(low: int, high: int) -> np.ndarray:
     return mask
 
 
-@pytest.fixture
-def room(tmp_path):
-    room = Room.open(tmp_path)
-    yield room
-    room.close()
-
-
 def new_case(room: Room, sha: str = "a", patient: str = "p") -> str:
     case = add_case(room, replace(NEW, image_sha256=sha, patient=patient), "me")
     versions.import_mask(room, case, box(1, 11), "model 1", tool="model")
