@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -19,7 +19,6 @@ from medunet.review.tables import CASES, TAGS
 
 SOURCES = ("studies", "predictions", "synthetic", "folder")
 STATES = ("open", "accepted", "rejected", "needs_edit")
-AT_ONCE = 500  # ids in one statement
 
 Order = Literal["priority", "risk", "uncertainty", "added"]
 ORDERS: dict[str, list[Any]] = {
@@ -208,7 +207,8 @@ def _check(new: NewCase) -> None:
         f"source {new.source!r}; expected one of {', '.join(SOURCES)}": new.source not in SOURCES,
         "no image": not new.images,
         f"shape {new.shape} and spacing {new.spacing_mm} mm; expected {new.dims} numbers above 0 each": not (
-            len(new.shape) == len(new.spacing_mm) == new.dims and min(*new.shape, *new.spacing_mm, 1) > 0
+            len(new.shape) == len(new.spacing_mm) == new.dims
+            and all(size > 0 for size in (*new.shape, *new.spacing_mm))
         ),
         f"dims {new.dims}; expected 2 or 3": new.dims not in (2, 3),
         f"labels {sorted(new.labels)}; expected values from 1 to 65535": not all(
@@ -227,7 +227,7 @@ def _row(new: NewCase) -> dict[str, Any]:
     return values | lists | {"labels": labels, "key": key_of(new)}
 
 
-def _case(row: Mapping[str, Any]) -> Case:
+def _case(row: sql.RowMapping) -> Case:
     values = {name: row[name] for name in (one.name for one in fields(Case))}
     tuples = {name: tuple(values[name]) for name in ("images", "shape", "spacing_mm", "flags")}
     labels = {int(value): LabelInfo(**label) for value, label in row["labels"].items()}

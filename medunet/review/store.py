@@ -10,15 +10,23 @@ import io
 import os
 import re
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_lib
 from numpy.lib import format as npy
 
 from medunet.errors import DataError
 from medunet.io.volume import Array
 from medunet.io.write import write_atomic
 
+# isal says that its error is a value, not a class
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    cast("type[Exception]", igzip_lib.IsalError),
+)
 TYPES = ("uint8", "uint16")
 LEVEL = 1  # of ISA-L: masks are written while a reader waits
 HEADER = 1024  # bytes that hold the header of a .npy file, which is 128
@@ -80,7 +88,7 @@ class MaskStore:
             raise DataError(
                 f"{path}: this mask is gone; put the file back from a copy of the folder"
             ) from None
-        except (OSError, EOFError, ValueError, isal_zlib.error) as error:
+        except DAMAGE as error:
             raise DataError(f"{path}: this mask is damaged ({error}); put it back from a copy") from error
         if mask_sha256(array) != sha256:
             raise DataError(f"{path}: this mask is not the one it was stored as; put it back from a copy")

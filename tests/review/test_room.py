@@ -20,9 +20,15 @@ if importlib.util.find_spec("medunet.review.tables_reading"):
 ROOT = Path(__file__).parents[2]
 
 
+def can_be_compared(one: object, name: str, *_: object) -> bool:
+    """Leave out the index that falls: Alembic cannot read that from SQLite."""
+    return name != "review_cases_next"
+
+
 def test_the_steps_make_what_the_tables_say(room: Room):
     with room.read() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": "review_version"})
+        opts = {"version_table": "review_version", "include_object": can_be_compared}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, TABLES) == []
 
 

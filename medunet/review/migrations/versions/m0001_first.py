@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sql
 from alembic import op
 
@@ -29,7 +31,7 @@ def _case(*, key: bool = True) -> sql.Column[str]:
     return sql.Column("case_id", ID, sql.ForeignKey("review_cases.id"), primary_key=key, nullable=False)
 
 
-def _key(name: str, kind: sql.types.TypeEngine[object]) -> sql.Column[object]:
+def _key(name: str, kind: sql.types.TypeEngine[Any]) -> sql.Column[Any]:
     return sql.Column(name, kind, primary_key=True, autoincrement=False)
 
 
