@@ -88,7 +88,10 @@ def test_a_reading_is_its_readers_and_is_submitted_once(room, case) -> None:
     submit(room, ben, "ben", verdict="accepted", rev=1, reasons=())
     with pytest.raises(Refused, match="stands"):
         submit(room, ben, "ben", verdict="rejected", rev=1, reasons=("boundary",))
-    save(room, case, "ben", box(1, 3), ben)  # too late: what was submitted counts
+    rev = save(room, case, "ben", box(1, 3), ben)  # too late: what was submitted counts,
+    late = {"user": "ben", "verdict": "rejected", "rev": rev, "reasons": ("missed",), "reading": ben}
+    decide(room, case, **late)  # even where two tabs submit in the same moment
+    assert [one.decision.verdict for one in readings_of(room, case) if one.decision] == ["accepted"]
     assert np.array_equal(masks_of(room, readings_of(room, case))["ben"], box(1, 11))
 
 
