@@ -2,7 +2,7 @@
 
 Priority is a whole number; the highest is first. With r the risk and u the uncertainty, both between 0 and 1,
 
-    priority = 1000 * raised + round(1000 * (1 - (1 - r) * (1 - u / 2)))
+    priority = 10000 * raised + round(1000 * (1 - (1 - r) * (1 - u / 2)))
 
 r: the risk that `medunet studies` gave (its flags are in it already); without one, that of the flags,
 1 - (1 - w1) * (1 - w2) * ..., by the weights below, which are those of studies' quality control where it has
@@ -26,7 +26,7 @@ from medunet.review.cases import count_cases
 from medunet.review.room import Room
 from medunet.review.tables import CASES, DECISIONS, VERSIONS
 
-STEP = 1000
+STEP, RAISED = 1000, 10_000
 UNJUDGED = 0.5
 UNCERTAINTY_SHARE = 0.5
 WEIGHTS = {
@@ -57,7 +57,7 @@ def priority_of(
     """
     doubt = _doubt(risk, uncertainty, tuple(flags))
     calm = (1.0 - doubt) * (1.0 - UNCERTAINTY_SHARE * (uncertainty or 0.0))
-    return STEP * raised + round(STEP * (1.0 - calm))
+    return RAISED * raised + round(STEP * (1.0 - calm))
 
 
 def _doubt(risk: float | None, uncertainty: float | None, flags: tuple[str, ...]) -> float:
