@@ -60,7 +60,7 @@ def sources_of(case: HasImage) -> list[Source]:
 def source_in(files: Sequence[Path], part: str = "") -> Source:
     """Return the one source in some files: a file, a series' folder, or slices; DataError if none."""
     if gone := [path for path in files if not path.exists()]:
-        raise DataError(f"{gone[0]}: is gone; put the image back where it was when its case was added")
+        raise DataError(f"{gone[0]}: is not there; put the image back where it lay when its case was added")
     if len(files) == 1 and not part:
         return source_of(files[0]) if files[0].is_dir() else _file(files[0])
     sources, skipped = find_images(list(files))

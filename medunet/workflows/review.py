@@ -114,13 +114,8 @@ def add(room: Room, addition: Addition, user: str, workspace: Path) -> dict[str,
     entries = study_entries(_ledger(addition.ledger, workspace)) if "studies" in kinds else ()
     ask = Ask(addition.card, addition.model, addition.images, entries)
     found = intake.arrivals(addition.paths, ask, kind)
-    with progress("Adding", len(found.found)) as bar:
-
-        def told(name: str) -> None:
-            bar.note(name)
-            bar.advance()
-
-        result = intake.add_all(room, found, user, addition.priority, told)
+    with progress("Adding", len(found.found)) as bar:  # without names, which may be patients'
+        result = intake.add_all(room, found, user, addition.priority, lambda _: bar.advance())
     for reason in list(result["refused"].values())[:20]:
         say(f"refused: {reason}")
     return result

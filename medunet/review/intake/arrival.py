@@ -77,15 +77,15 @@ class Ask:
 
 def channel_of(files: Sequence[Path], part: str = "") -> Channel:
     """Return a channel; the slices of a series that has a folder of its own become that folder."""
-    places = {file.parent.resolve() for file in files}
+    places = {file.parent.absolute() for file in files}
     if len(files) > 1 and not part and len(places) == 1:
         (folder,) = places
         there = {path.name for path in folder.iterdir() if not path.is_dir() and path.name[0] != "."}
         if there == {file.name for file in files}:
             return Channel((folder,))
-    return Channel(tuple(file.resolve() for file in files), part)
+    return Channel(tuple(file.absolute() for file in files), part)
 
 
 def one_per_file(paths: Sequence[Path]) -> tuple[Channel, ...]:
     """Return one channel a path."""
-    return tuple(Channel((path.resolve(),)) for path in paths)
+    return tuple(Channel((path.absolute(),)) for path in paths)

@@ -101,7 +101,7 @@ def read(arrival: Arrival, opened: Opened, priority: int = 0) -> Reading:
         flags=flags,
         facts=_facts(arrival, opened.sources, volume, channels),
         patient=arrival.patient or _patient(opened.sources[0]),
-        uncertainty_map=str(arrival.uncertainty_map.resolve()) if arrival.uncertainty_map else None,
+        uncertainty_map=str(arrival.uncertainty_map.absolute()) if arrival.uncertainty_map else None,
         model=arrival.model,
     )
     return Reading(case, mask)

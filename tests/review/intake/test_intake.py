@@ -204,4 +204,4 @@ def test_nothing_to_add_is_said(tmp_path):
 
 def test_a_path_is_no_identity_of_its_own(tmp_path: Path):
     first = intake.arrival.channel_of([tmp_path / "x.nii.gz"])
-    assert first.files == ((tmp_path / "x.nii.gz").resolve(),)
+    assert first.files == ((tmp_path / "x.nii.gz").absolute(),)
