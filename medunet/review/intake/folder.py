@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from medunet.config.card import Card, MaskRule
@@ -9,7 +10,7 @@ from medunet.data.cases import Case, find_cases
 from medunet.data.detect import Detected, detect
 from medunet.data.doctor import Subject
 from medunet.errors import DataError
-from medunet.io.find import Source, find_images, stem_of
+from medunet.io.find import ENDINGS, Skipped, Source, find_images, stem_of
 from medunet.review.intake.arrival import (
     PLAIN_RULE,
     Arrival,
@@ -62,8 +63,13 @@ def _recognised(found: Detected, ask: Ask) -> Arrivals:
     """Return what a layout without a card holds; names of labels come from its dataset.json, if at all."""
     facts = {"label_names": {str(v): n for v, n in (found.rules.labels or {}).items()}}
     cases = tuple(_of_subject(subject, ask, facts) for subject in found.subjects)
-    refused = {str(skipped.path): skipped.reason for skipped in found.skipped}
-    return Arrivals(cases, refused)
+    known = {subject.path for subject in found.subjects}
+    lone = {
+        str(finding.path): f"{finding.path}: {finding.found}; expected {finding.expected}"
+        for finding in found.findings
+        if finding.kind == "partner" and finding.path not in known
+    }
+    return Arrivals(cases, {**_meant(found.skipped), **lone})
 
 
 def _of_subject(subject: Subject, ask: Ask, facts: dict[str, dict[str, str]]) -> Arrival:
@@ -84,14 +90,14 @@ def _images_only(place: Path, ask: Ask) -> Arrivals:
         Arrival(source.name, "folder", (of_source(source),), card=ask.card, model=ask.model)
         for source in sources
     )
-    return Arrivals(cases, {str(left.path): left.reason for left in skipped})
+    return Arrivals(cases, _meant(skipped) or {str(left.path): left.reason for left in skipped})
 
 
 def _two_folders(images: Path, masks: Path, ask: Ask) -> Arrivals:
     """Pair two folders: a mask is called as its image, or goes on with a sign (a.png, a_mask.png)."""
     sources, skipped = find_images([images])
     drawn, odd = find_images([masks])
-    refused = {str(left.path): left.reason for left in (*skipped, *odd)}
+    refused = _meant((*skipped, *odd))
     mine, pairs = {source.name: source for source in sources}, dict[str, Path]()
     for mask in drawn:
         stem = stem_of(Path(mask.name))
@@ -120,6 +126,11 @@ def _two_folders(images: Path, masks: Path, ask: Ask) -> Arrivals:
         for name, source in mine.items()
     ]
     return Arrivals(tuple(cases), refused)
+
+
+def _meant(skipped: Iterable[Skipped]) -> dict[str, str]:
+    """Return what should have been an image, by its ending; a README among scans costs nothing."""
+    return {str(s.path): s.reason for s in skipped if s.path.name.lower().endswith(ENDINGS)}
 
 
 def _goes_on(stem: str, name: str) -> bool:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from medunet.errors import ConfigError, DataError
-from medunet.io.read import read_mask
+from medunet.io.read import read_image, read_mask
 from medunet.io.write import write_image
 from medunet.review import intake, leases, versions
 from medunet.review.cases import find_cases, get_case
+from medunet.review.image import image_of
 from medunet.review.intake import Ask
 from tests.gate.sets import synthetic_set
 from tests.phantoms import card, msd_folder, two_balls
@@ -196,12 +197,34 @@ def test_a_mask_that_does_not_fit_costs_only_its_case(tmp_path):
         assert len(result["added"]) == 1
 
 
+def test_a_mask_without_an_image_is_told_and_a_readme_is_not(tmp_path):
+    mask = nifti(tmp_path / "images/a.nii.gz", 0)
+    for name in ("a", "b"):
+        write_image(tmp_path / f"masks/{name}.nii.gz", mask[::-1, ::-1], np.diag([-0.8, -0.8, 2.0, 1.0]))
+    nifti(tmp_path / "loose/c.nii.gz", 1)
+    (tmp_path / "loose/d.nii.gz").write_bytes(b"no image")
+    (tmp_path / "loose/README.md").write_text("words")
+    refused = intake.arrivals([tmp_path], Ask()).refused
+    assert list(refused) == [str(tmp_path / "masks/b.nii.gz")]
+    assert list(intake.arrivals([tmp_path / "loose"], Ask()).refused) == [str(tmp_path / "loose/d.nii.gz")]
+    assert list(intake.arrivals([tmp_path / "loose/README.md"], Ask()).refused)
+
+
 def test_nothing_to_add_is_said(tmp_path):
     (tmp_path / "empty").mkdir()
     with room_in(tmp_path / "w") as room, pytest.raises(ConfigError, match="no image that can be read"):
         intake.add(room, [tmp_path / "empty"], user="anna")
 
 
-def test_a_path_is_no_identity_of_its_own(tmp_path: Path):
-    first = intake.arrival.channel_of([tmp_path / "x.nii.gz"])
-    assert first.files == ((tmp_path / "x.nii.gz").absolute(),)
+def test_a_series_among_other_files_keeps_its_slices(tmp_path: Path):
+    study(tmp_path / "out/s1", tmp_path / "dicom/a")
+    slices = sorted((tmp_path / "dicom/a").iterdir())
+    assert intake.arrival.channel_of(slices).files == (tmp_path / "dicom/a",)
+    (tmp_path / "dicom/a/notes.txt").write_text("x")
+    assert intake.arrival.channel_of(slices).files == tuple(slices)
+    with room_in(tmp_path / "w") as room:
+        channel = intake.arrival.Channel(tuple(slices))
+        case_id, _ = intake.take(room, intake.Arrival("a", "folder", (channel,)), "anna")
+        case = get_case(room, case_id)
+        assert case.facts["groups"] == [[len(slices), ""]]
+        assert np.array_equal(image_of(case).array, read_image(slices[0].parent).array)
