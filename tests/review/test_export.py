@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medunet.config.load import load_card
 from medunet.data.cases import find_cases as on_disk
@@ -93,6 +94,51 @@ def test_dicom_stays_a_series_for_msd_and_becomes_nifti_for_nnunet(tmp_path):
         assert {
             case.id.partition("_")[2] for case in on_disk(load_card(out / "card.yaml"), out).cases
         } == set(ids)
+
+
+def test_channels_in_files_of_their_own_stay_in_their_order(tmp_path):
+    images = [two_balls(seed)[0] for seed in (0, 1)]
+    for number, image in enumerate(images):
+        write_image(tmp_path / f"d/imagesTr/a_{number:04d}.nii.gz", image, np.eye(4))
+    write_image(tmp_path / "d/labelsTr/a.nii.gz", two_balls(0)[1], np.eye(4))
+    with room_in(tmp_path / "w") as room:
+        known = card(layout="nnunet", channels=2)
+        accepted(room, intake.add(room, [tmp_path / "d"], card=known, user="x")["added"])
+        for layout in ("msd", "nnunet"):
+            export(room, tmp_path / layout, layout=layout, user="x")
+            ((_, image, _),) = masks_of(tmp_path / layout)
+            assert np.array_equal(image.array, np.stack(images))
+
+
+def test_a_stack_of_channels_is_taken_apart_for_nnunet_only(tmp_path):
+    images = np.stack([two_balls(seed)[0] for seed in (0, 1)])
+    write_image(tmp_path / "d/imagesTr/a.nii.gz", images, np.eye(4))
+    write_image(tmp_path / "d/labelsTr/a.nii.gz", two_balls(0)[1], np.eye(4))
+    with room_in(tmp_path / "w") as room:
+        accepted(room, intake.add(room, [tmp_path / "d"], card=card(channels=2), user="x")["added"])
+        for layout, files in (("msd", 1), ("nnunet", 2)):
+            export(room, tmp_path / layout, layout=layout, user="x")
+            ((_, image, _),) = masks_of(tmp_path / layout)
+            assert np.array_equal(image.array, images)
+            assert len(list((tmp_path / layout / "imagesTr").iterdir())) == files
+
+
+def test_pictures_with_a_pixel_size_keep_it_and_jpeg_becomes_png_for_nnunet(tmp_path):
+    for name in ("sub-1_SEM", "sub-2_SEM"):
+        grey = np.clip(two_balls(0, (40, 44))[0] + 50, 0, 255).astype(np.uint8)
+        write_image(tmp_path / f"d/images/{name}.png", grey, np.eye(3))
+        Image.open(tmp_path / f"d/images/{name}.png").save(tmp_path / f"d/images/{name}.jpg")
+        (tmp_path / f"d/images/{name}.png").unlink()
+        (tmp_path / f"d/images/{name}.json").write_text('{"PixelSize": [0.5, 0.25], "PixelSizeUnits": "um"}')
+        write_image(tmp_path / f"d/masks/{name}.png", two_balls(0, (40, 44))[1], np.eye(3))
+    places = {"image": "images/{case}.jpg", "mask": "masks/{case}.png"}
+    with room_in(tmp_path / "w") as room:
+        accepted(room, intake.add(room, [tmp_path / "d"], card=card(2, files=places), user="x")["added"][:1])
+        for layout, ending in (("msd", ".jpg"), ("nnunet", ".png")):
+            export(room, tmp_path / layout, layout=layout, user="x")
+            assert {path.suffix for path in (tmp_path / layout / "imagesTr").iterdir()} == {ending, ".json"}
+            ((_, image, _),) = masks_of(tmp_path / layout)
+            assert image.spacing_mm == (0.0005, 0.00025)
 
 
 def test_cases_of_one_patient_share_the_patient_of_the_set(tmp_path):

@@ -152,7 +152,10 @@ def test_two_folders_are_paired_by_name(tmp_path):
     }
     assert "mask without image" in found.refused[str(tmp_path / "m/lost.nii.gz")]
     with room_in(tmp_path / "w") as room:
-        assert len(intake.add(room, [tmp_path / "m"], images=tmp_path / "i", user="anna")["added"]) == 3
+        ids = intake.add(room, [tmp_path / "m"], images=tmp_path / "i", user="anna")["added"]
+        drawn = {get_case(room, one).name: versions.mask_of(room, one) for one in ids}
+        assert np.array_equal(drawn["c"], mask)  # stored the other way round than RAS
+        assert len(drawn) == 3
 
 
 def test_numbered_objects_keep_their_numbers(tmp_path):
