@@ -1,0 +1,156 @@
+"""One case: the viewer, and beside it what the reader decides."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboards import here, order, viewer
+from medunet.errors import DataError
+from medunet.review import comments, decisions, journal, versions
+from medunet.review.cases import Case, get_case
+from medunet.review.policy import User, actions_of, allowed
+
+VERDICTS = {"accepted": "Accept", "needs_edit": "Needs edit", "rejected": "Reject"}
+SHOWN = 8  # versions and comments at a time
+KEY = "viewer"
+
+
+def page() -> None:
+    """Show the case of the address, or the next one of the worklist."""
+    user, desk = here.need("view"), here.desk()
+    case = _case()
+    around = st.session_state["around"]
+    if around["next"] is not None:
+        desk.voxels.prepare(get_case(desk.room, around["next"]))
+    left, right = st.columns([5, 1.4])
+    with left:
+        _viewer(case, user, around)
+    with right:
+        _panel(case.id)
+
+
+def _case() -> Case:
+    room = here.desk().room
+    wanted = st.query_params.get("case") or order.neighbours(room, None)["next"]
+    if wanted is None:
+        st.info("Nothing waits. Choose other filters in the worklist, or add cases.")
+        st.stop()
+    try:
+        case = get_case(room, wanted)
+    except DataError:
+        st.error("There is no such case. Open one from the worklist.")
+        st.stop()
+    if st.session_state.get("opened") != case.id:
+        around = order.neighbours(room, case.id)  # of now: once decided, the case may leave the list
+        st.session_state.update(opened=case.id, opened_at=time.time(), around=around)
+    st.query_params["case"] = case.id
+    return case
+
+
+def _viewer(case: Case, user: User, around: dict[str, str | None]) -> None:
+    if not viewer.is_built():
+        st.error("The viewer is not built. In a clone: `cd dashboards/viewer && npm ci && npm run build`.")
+        return
+    viewer.viewer()(
+        key=KEY,
+        height=viewer.HEIGHT,
+        data={"case": case.id, "api": "/api/v1", "can": actions_of(user.role), "queue": around},
+        on_decided_change=_after_decision,
+        on_go_change=_go,
+        on_saved_change=_nothing,
+    )
+
+
+def _after_decision() -> None:
+    """Go on to the next case once the viewer has stored a decision."""
+    open_case(st.session_state["around"]["next"])
+
+
+def _go() -> None:
+    """Open the case that the viewer asks for."""
+    asked = st.session_state[KEY].get("go") or {}
+    open_case(asked.get("case") if isinstance(asked, dict) else None)
+
+
+def _nothing() -> None:
+    """A save changes what the panel shows; the run that follows draws it anew."""
+
+
+def open_case(case_id: str | None) -> None:
+    """Name a case in the address, or none: then the page opens the first that waits."""
+    if case_id is None:
+        st.query_params.pop("case", None)
+    else:
+        st.query_params["case"] = case_id
+
+
+@st.fragment
+def _panel(case_id: str) -> None:
+    """Show who did what with a case, and store what the reader decides."""
+    user, room = here.me(), here.desk().room
+    case = get_case(room, case_id)
+    st.subheader(order.title_of(case, named=allowed(user.role, "see_identity")))
+    st.caption(
+        f"{case.state.replace('_', ' ')} · version {case.rev}" + (" · synthetic" if case.synthetic else "")
+    )
+    if allowed(user.role, "decide"):
+        _decide(case, user)
+    if allowed(user.role, "comment"):
+        _comment(case, user)
+    with st.expander("History"):
+        for made in reversed(versions.history(room, case.id)[-SHOWN:]):
+            st.caption(f"{made.rev}: {made.author}, {made.tool}, {made.changed_voxels:,} voxels changed")
+        for done in reversed(decisions.decisions_of(room, case.id)[-SHOWN:]):
+            words = ", ".join(decisions.REASONS.get(code, code) for code in done.reasons)
+            st.caption(f"{done.user}: {done.verdict.replace('_', ' ')} {words}")
+
+
+def _decide(case: Case, user: User) -> None:
+    with st.form(f"decide-{case.id}", border=False):
+        verdict = st.radio("Decision", list(VERDICTS), format_func=VERDICTS.__getitem__, horizontal=True)
+        reasons = st.multiselect(
+            "Reasons", list(decisions.REASONS), format_func=decisions.REASONS.__getitem__
+        )
+        difficulty = st.select_slider(
+            "Difficulty", [None, 1, 2, 3, 4, 5], format_func=lambda n: str(n or "-")
+        )
+        words = st.text_area("Comment", height=68, max_chars=2000)
+        sent = st.form_submit_button("Store", type="primary", width="stretch")
+    if not sent:
+        return
+    room = here.desk().room
+    if journal.strokes(room, case.id, user.name, case.rev):
+        st.error("There are strokes that are not saved. Save them in the viewer first.")
+        return
+    with here.told():
+        decisions.decide(
+            room,
+            case.id,
+            user=user.name,
+            verdict=verdict,
+            rev=case.rev,
+            reasons=reasons,
+            difficulty=difficulty,
+            comment=words,
+            seconds=round(time.time() - st.session_state.get("opened_at", time.time()), 1),
+        )
+        open_case(st.session_state["around"]["next"])
+        st.rerun()
+
+
+def _comment(case: Case, user: User) -> None:
+    room = here.desk().room
+    said = comments.comments_of(room, case.id)
+    with st.expander(f"Comments ({len(said)})"):
+        for one in said[-SHOWN:]:
+            place = "" if one.voxel is None else f" at {', '.join(map(str, one.voxel))}"
+            st.caption(f"{one.user}{place}")
+            st.text(one.text)
+        with st.form(f"comment-{case.id}", border=False, clear_on_submit=True):
+            text = st.text_area("New comment", height=68, max_chars=2000)
+            if st.form_submit_button("Add") and text.strip():
+                with here.told():
+                    comments.comment(room, case.id, user.name, text.strip(), None, case.rev)
+                    st.rerun(scope="fragment")
