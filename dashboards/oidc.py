@@ -17,10 +17,8 @@ from dashboards.settings import Oidc
 from medunet.review import accounts
 from medunet.review.errors import Refused
 
-# Browsers send a SameSite=Strict cookie only where our own page leads: a redirect would still be the provider's.
-ENTER = (
-    '<!DOCTYPE html><meta http-equiv="refresh" content="0; url=/"><title>medunet</title><p>Logging in ...</p>'
-)
+# A SameSite=Strict cookie is sent only where our own page leads: a redirect would still be the provider's.
+ENTER = '<!DOCTYPE html><meta http-equiv="refresh" content="0; url=/"><title>medunet</title><p>Welcome.</p>'
 REFUSED = '<!DOCTYPE html><title>medunet</title><p>This account may not enter. <a href="/login">Back</a></p>'
 CALLBACK = "/oidc/callback"
 

@@ -5,11 +5,12 @@ import sqlalchemy as sql
 from starlette.websockets import WebSocketDisconnect
 
 from dashboards.routes import DOORS
+from medunet.review.cases import get_case
 from medunet.review.policy import ROLES
 from medunet.review.tables import SESSIONS
 
 CASE = "/api/v1/cases/{case}"
-TABLE = {  # method, path: nobody, viewer, reviewer, adjudicator, admin; bodies are empty, so that nothing is stored
+TABLE = {  # nobody, viewer, reviewer, adjudicator, admin; bodies are empty, so that nothing is stored
     ("POST", "/api/v1/login"): (422, 422, 422, 422, 422),
     ("GET", "/api/v1/me"): (401, 200, 200, 200, 200),
     ("GET", "/api/v1/health"): (200, 200, 200, 200, 200),
@@ -35,9 +36,7 @@ def test_the_table_knows_every_route_and_role():
 
 
 def codes(client, reading):
-    case = reading.desk.room and reading.case_3d
-    from medunet.review.cases import get_case
-
+    case = reading.case_3d
     key = reading.desk.voxels.key(get_case(reading.desk.room, case))
     return {
         (method, path): client.request(method, path.format(case=case, key=key, part=0)).status_code
@@ -164,6 +163,9 @@ def test_the_log_names_nobody(reading, caplog):
 
 def test_a_websocket_needs_a_login_and_an_own_origin(reading):
     for client in (reading.client(None), reading.client("admin", origin="http://evil.test")):
-        with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("ws://room.test/_stcore/stream"):
+        with (
+            pytest.raises(WebSocketDisconnect) as closed,
+            client.websocket_connect("ws://room.test/_stcore/stream"),
+        ):
             pass
         assert closed.value.code == 1008

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboards.desk as desks
-from medunet.review.cases import assign, get_case
+from medunet.review.cases import assign
 
 MAIN = str(Path(desks.__file__).with_name("main.py"))
 
