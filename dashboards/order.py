@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from medunet.review.cases import Case, find_cases
+from medunet.review.reader_study import hidden_cases
 from medunet.review.room import Room
 
 FILTER = "worklist"  # of the session state: what the worklist was filtered by
@@ -29,9 +30,10 @@ def title_of(case: Case, *, named: bool) -> str:
     return case.name if named else f"Case {case.id[:6]}"
 
 
-def neighbours(room: Room, case_id: str | None) -> dict[str, str | None]:
+def neighbours(room: Room, case_id: str | None, reader: str) -> dict[str, str | None]:
     """Return the ids before and after a case; after one that has left the list, or none, comes its first."""
-    ids = [case.id for case in find_cases(room, limit=REACH, **wanted())]
+    hidden = hidden_cases(room, reader)
+    ids = [case.id for case in find_cases(room, limit=REACH, **wanted()) if case.id not in hidden]
     if case_id not in ids:
         return {"previous": None, "next": ids[0] if ids else None}
     at = ids.index(case_id)

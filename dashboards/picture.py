@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from dashboards.windows import MOST_VALUES, windows_of
 from medunet.errors import DataError
-from medunet.io.read import read_header, read_image
 from medunet.io.volume import Volume
 from medunet.review.cases import Case
+from medunet.review.image import image_of
 
 SLAB_BYTES = 2**23  # 16 slices of 512 x 512 in int16
 EXACT_FLOATS = 2**24  # voxels up to which numbers with fractions travel as float32
@@ -57,12 +56,8 @@ def middle_out(n: int) -> list[int]:
 
 
 def read_volume(case: Case) -> Volume:
-    """Read the image of a case with all its channels; DataError where it is no longer what was added."""
-    paths = [Path(path) for path in case.images]
-    if len(paths) > 1:
-        volume = read_image(paths, channels=len(paths))
-    else:
-        volume = read_image(paths[0], channels=read_header(paths[0]).channels)
+    """Read the image of a case; DataError where it is no longer what was added."""
+    volume = image_of(case)
     if volume.shape != tuple(case.shape):
         raise DataError(
             f"case {case.id}: the image has the shape {volume.shape}; expected {tuple(case.shape)}"

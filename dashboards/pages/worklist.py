@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import here, order
 from dashboards.pages import review
-from medunet.review import accounts
+from medunet.review import accounts, second_read
 from medunet.review.cases import ORDERS, SOURCES, STATES, Case, assign, count_cases, find_cases
 from medunet.review.policy import allowed
+from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import to_read
 
 PER_PAGE = 50
 ANYBODY, NOBODY = "anybody", "nobody"
@@ -23,6 +26,7 @@ def page() -> None:
     user, room = here.need("view"), here.desk().room
     named = allowed(user.role, "see_identity")
     st.title("Worklist")
+    _blinded()
     wanted = _filters(named)
     counts = count_cases(
         room, **{key: value for key, value in wanted.items() if key not in ("state", "order")}
@@ -43,9 +47,26 @@ def page() -> None:
         return
     pages = -(-total // PER_PAGE)
     number = st.number_input("Page", 1, pages, key="page") if pages > 1 else 1
-    cases = find_cases(room, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, **wanted)
+    hidden = hidden_cases(room, user.name)  # they are part of a study that this reader has not finished
+    found = find_cases(room, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, **wanted)
+    cases = [case for case in found if case.id not in hidden]
     chosen = _table(cases, named)
     _actions(cases, chosen)
+
+
+def _blinded() -> None:
+    """Show which cases the reader has been asked to read without seeing what others made of them."""
+    waiting = to_read(here.desk().room, here.me().name)
+    if waiting:
+        words = "a second reading" if len(waiting) == 1 else f"{len(waiting)} second readings"
+        left, right = st.columns([5, 2], vertical_alignment="center")
+        left.info(f"You are asked for {words}. What others have done stays hidden until all are through.")
+        if right.button("Open the next one", key="blinded", width="stretch"):
+            _open(waiting[0].case_id)
+
+
+def _open(case_id: str) -> None:
+    st.switch_page(st.Page(review.page, title="Review", url_path="review"), query_params={"case": case_id})
 
 
 def _filters(named: bool) -> dict[str, Any]:
@@ -110,19 +131,23 @@ def _row(case: Case, named: bool) -> dict[str, Any]:
 def _actions(cases: list[Case], chosen: list[int]) -> None:
     """Open the first chosen case (or the first of all), or give the chosen ones to somebody."""
     first = cases[chosen[0] if chosen else 0]
-    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+    left, *others = st.columns([2, 3, 2, 2], vertical_alignment="bottom")
     word = "Open the chosen case" if chosen else "Start with the first case"
     if left.button(word, type="primary", key="open", width="stretch"):
-        st.switch_page(
-            st.Page(review.page, title="Review", url_path="review"), query_params={"case": first.id}
-        )
-    if not (chosen and here.may("assign")):
-        return
-    names = [user.name for user in accounts.users(here.desk().room) if user.active]
-    to = middle.selectbox("Give to", [NOBODY, *names], key="give")
-    if right.button(f"Assign {len(chosen)}", key="assign", width="stretch"):
+        _open(first.id)
+    if chosen and here.may("assign"):
+        _give([cases[row] for row in chosen], others)
+
+
+def _give(cases: list[Case], columns: list[DeltaGenerator]) -> None:
+    room, me = here.desk().room, here.me().name
+    names = [user.name for user in accounts.users(room) if user.active]
+    to = columns[0].selectbox("Give to", [NOBODY, *names], key="give")
+    if columns[1].button(f"Assign {len(cases)}", key="assign", width="stretch"):
         with here.told():
-            assign(
-                here.desk().room, [cases[i].id for i in chosen], None if to == NOBODY else to, here.me().name
-            )
+            assign(room, [case.id for case in cases], None if to == NOBODY else to, me)
             st.rerun()
+    if columns[2].button("Ask for a second reading", key="second", width="stretch", disabled=to == NOBODY):
+        for case in cases:
+            with here.told():
+                second_read.assign(room, case.id, to, me, start="model" if case.rev else "empty")

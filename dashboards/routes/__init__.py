@@ -7,11 +7,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dashboards.desk import Desk
-from dashboards.routes import account, cases, strokes, voxels
+from dashboards.routes import account, cases, strokes, studies, voxels
 from dashboards.routes.answers import MIB, Door
 
 API = "/api/v1"
 CASE = f"{API}/cases/{{case}}"
+ITEM = f"{API}/studies/{{study}}/cases/{{item}}"  # the viewer adds /cases/ID to the address it is given
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 DOORS = (
     Door(f"{API}/login", "POST", account.login, None),
@@ -29,6 +30,8 @@ DOORS = (
     Door(f"{CASE}/decision", "POST", cases.decision, "decide"),
     Door(f"{CASE}/comments", "POST", cases.comment, "comment"),
     Door(f"{CASE}/restore", "POST", cases.restore, "edit"),
+    Door(ITEM, "GET", studies.item, "read_study"),
+    Door(f"{ITEM}/image/{{part}}", "GET", studies.item_image, "read_study"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -18,8 +19,11 @@ from medunet.errors import DataError, MedunetError
 from medunet.review.cases import Case, get_case
 from medunet.review.errors import Conflict, Refused
 from medunet.review.policy import User, need
+from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import Sight, sight
 from medunet.review.room import Room
 
+NO_CASE = ("there is no such case", "open it from the worklist")
 KIB, MIB = 2**10, 2**20
 
 
@@ -53,13 +57,21 @@ class Ask:
             raise AnswerError(401, "nobody is logged in, or the session is over", "log in at /login")
         return user
 
-    @property
+    @cached_property
     def case(self) -> Case:
-        """The case of the address; AnswerError 404 where there is none."""
+        """The case of the address; AnswerError 404 where there is none, or the user is not to know of it."""
         try:
-            return get_case(self.room, self.request.path_params["case"])
+            case = get_case(self.room, self.request.path_params["case"])
         except DataError as error:
-            raise AnswerError(404, "there is no such case", "open it from the worklist") from error
+            raise AnswerError(404, *NO_CASE) from error
+        if case.id in hidden_cases(self.room, self.user.name):  # it is part of their reader study
+            raise AnswerError(404, *NO_CASE)
+        return case
+
+    @cached_property
+    def sight(self) -> Sight:
+        """What the user may see of the case: who reads it blinded has a mask of their own."""
+        return sight(self.room, self.case.id, self.user.name)
 
     def json(self) -> dict[str, Any]:
         """Return the body as an object; AnswerError 422 where it is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from dashboards.picture import Picture, middle_out
 from dashboards.routes.answers import AnswerError, Ask
-from medunet.review import comments, decisions, leases, versions
+from medunet.review import comments, decisions, leases, second_read, versions
 from medunet.review.cases import Case
 from medunet.review.errors import Refused
 from medunet.review.policy import allowed
@@ -19,22 +18,26 @@ from medunet.review.policy import allowed
 
 def case(ask: Ask) -> Response:
     """GET: everything about a case but its voxels."""
-    case = ask.case
+    case, seen = ask.case, ask.sight
     picture = ask.desk.voxels.picture(case)
-    past = versions.history(ask.room, case.id)
-    held = leases.holder(ask.room, case.id)
+    past = versions.history(ask.room, case.id, seen.reading)
+    held = leases.holder(ask.room, case.id, reading=seen.reading)
+    done = decisions.decisions_of(ask.room, case.id, seen.reading)
+    said = comments.comments_of(ask.room, case.id) if seen.others else []
+    drawn = [version.rev for version in past if version.tool == "model"]
     return JSONResponse(
         {
             **_case(case, named=allowed(ask.user.role, "see_identity")),
-            **_picture(picture),
-            "urls": _urls(case, ask.desk.voxels.key(case)),
-            "rev": case.rev,
+            **picture_json(picture),
+            "urls": _urls(case, ask.desk.voxels.key(case), heat=seen.model),
+            "reading": seen.reading,
+            "rev": past[-1].rev if past else 0,
             "mask_sha256": past[-1].sha256 if past else None,
-            "model_rev": next((version.rev for version in past if version.tool == "model"), None),
+            "model_rev": drawn[0] if drawn and seen.model else None,
             "versions": [_fields(v, "rev author tool created changed_voxels") for v in past],
             "lease": None if held is None else {"user": held.user, "until": held.until},
-            "decisions": [_fields(d, "user verdict rev reasons created") for d in _decisions(ask, case)],
-            "comments": [_fields(c, "id user text voxel rev created") for c in _comments(ask, case)],
+            "decisions": [_fields(d, "user verdict rev reasons created") for d in done],
+            "comments": [_fields(c, "id user text voxel rev created resolved_by") for c in said],
             "now": time.time(),
         }
     )
@@ -42,38 +45,41 @@ def case(ask: Ask) -> Response:
 
 def lease(ask: Ask) -> Response:
     """POST: take, renew or drop the right to change a case; 423 names who holds it."""
-    values, case = ask.json(), ask.case
+    values, case, reading = ask.json(), ask.case, ask.sight.reading
     action = ask.text(values, "action")
     try:
         if action == "take":
-            return JSONResponse(_fields(leases.take(ask.room, case.id, ask.user.name), "token until"))
+            taken = leases.take(ask.room, case.id, ask.user.name, reading=reading)
+            return JSONResponse(_fields(taken, "token until"))
         token = ask.text(values, "token")
         if action == "renew":
-            return JSONResponse(_fields(leases.renew(ask.room, case.id, token), "token until"))
+            return JSONResponse(
+                _fields(leases.renew(ask.room, case.id, token, reading=reading), "token until")
+            )
     except Refused as error:
         facts = {"holder": error.holder, "until": error.until}
         raise AnswerError(423, str(error), "wait, or look without editing", **facts) from error
     if action != "drop":
         raise AnswerError(422, f"action: found {action!r}", "send take, renew or drop")
-    leases.drop(ask.room, case.id, token)
+    leases.drop(ask.room, case.id, token, reading=reading)
     return JSONResponse({})
 
 
 def decision(ask: Ask) -> Response:
-    """POST: accept, reject or send back the current mask."""
-    values = ask.json()
-    decided = decisions.decide(
-        ask.room,
-        ask.case.id,
-        user=ask.user.name,
-        verdict=ask.text(values, "verdict"),
-        rev=ask.number(values, "rev"),
+    """POST: accept, reject or send back the current mask, of the case or of one's own blinded reading."""
+    values, user, reading = ask.json(), ask.user.name, ask.sight.reading
+    verdict, rev = ask.text(values, "verdict"), ask.number(values, "rev")
+    opinion = decisions.Opinion(
         reasons=_texts(values.get("reasons", [])),
         difficulty=None if values.get("difficulty") is None else ask.number(values, "difficulty"),
         comment=ask.text(values, "comment", ""),
         seconds=_seconds(values.get("seconds")),
     )
-    return JSONResponse(_fields(decided, "verdict rev created"))
+    if reading is None:
+        made = decisions.decide(ask.room, ask.case.id, user=user, verdict=verdict, rev=rev, **opinion)
+    else:
+        made = second_read.submit(ask.room, reading, user, verdict=verdict, rev=rev, **opinion)
+    return JSONResponse(_fields(made, "verdict rev created"))
 
 
 def comment(ask: Ask) -> Response:
@@ -92,14 +98,18 @@ def comment(ask: Ask) -> Response:
 
 def restore(ask: Ask) -> Response:
     """POST: make an earlier version the current one, as a new version."""
-    values = ask.json()
-    made = versions.restore(
+    values, reading = ask.json(), ask.sight.reading
+    rev, base, token = ask.number(values, "rev"), ask.number(values, "base"), ask.text(values, "token")
+    made = versions.save(
         ask.room,
         ask.case.id,
-        ask.number(values, "rev"),
+        versions.mask_of(ask.room, ask.case.id, rev, reading),
         user=ask.user.name,
-        token=ask.text(values, "token"),
-        base_rev=ask.number(values, "base"),
+        token=token,
+        base_rev=base,
+        tool="restore",
+        note=f"version {rev}",
+        reading=reading,
     )
     return JSONResponse(_fields(made, "rev sha256 changed_voxels"))
 
@@ -121,7 +131,8 @@ def _case(case: Case, *, named: bool) -> dict[str, Any]:
     }
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def picture_json(picture: Picture) -> dict[str, Any]:
+    """Return what a viewer needs to know of an image's voxels."""
     fields = picture.to_json()
     kept = ("shape", "channels", "dtype", "slope", "intercept", "affine", "window")
     order = middle_out(picture.slabs)
@@ -129,18 +140,10 @@ def _picture(picture: Picture) -> dict[str, Any]:
     return {**{key: fields[key] for key in kept}, "slabs": slabs}
 
 
-def _urls(case: Case, key: str) -> dict[str, str | None]:
+def _urls(case: Case, key: str, *, heat: bool) -> dict[str, str | None]:
     base = f"/api/v1/cases/{case.id}"
-    heat = None if case.uncertainty_map is None else f"{base}/uncertainty"
-    return {"image": f"{base}/image/{key}", "mask": f"{base}/mask", "uncertainty": heat}
-
-
-def _decisions(ask: Ask, case: Case) -> Sequence[Any]:
-    return decisions.decisions_of(ask.room, case.id)
-
-
-def _comments(ask: Ask, case: Case) -> Sequence[Any]:
-    return comments.comments_of(ask.room, case.id)
+    unsure = f"{base}/uncertainty" if heat and case.uncertainty_map is not None else None
+    return {"image": f"{base}/image/{key}", "mask": f"{base}/mask", "uncertainty": unsure}
 
 
 def _fields(record: Any, names: str) -> dict[str, Any]:

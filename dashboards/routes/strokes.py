@@ -14,12 +14,12 @@ def add_stroke(ask: Ask) -> Response:
     """POST: keep a stroke; sent twice, it is kept once."""
     query = ask.request.query_params
     base, seq = ask.number(query, "base"), ask.number(query, "seq")
-    journal.append(ask.room, ask.case.id, ask.user.name, base, seq, ask.body)
+    journal.append(ask.room, ask.case.id, ask.user.name, base, seq, ask.body, reading=ask.sight.reading)
     return JSONResponse({"seq": seq})
 
 
 def strokes(ask: Ask) -> Response:
     """GET: my strokes on a version, in order, for recovery."""
     base = ask.number(ask.request.query_params, "base")
-    kept = journal.strokes(ask.room, ask.case.id, ask.user.name, base)
+    kept = journal.strokes(ask.room, ask.case.id, ask.user.name, base, reading=ask.sight.reading)
     return JSONResponse({"base": base, "strokes": [base64.b64encode(body).decode() for body in kept]})

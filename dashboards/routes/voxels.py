@@ -43,7 +43,7 @@ def image(ask: Ask) -> Response:
 def uncertainty(ask: Ask) -> Response:
     """GET: where the model is unsure, uint8."""
     case = ask.case
-    if case.uncertainty_map is None:
+    if case.uncertainty_map is None or not ask.sight.model:
         raise AnswerError(404, "the case has no map of uncertainty", "look without it")
     return _packed(ask.desk.voxels.uncertainty(case), f"u-{case.id}", "private, max-age=3600")
 
@@ -51,8 +51,8 @@ def uncertainty(ask: Ask) -> Response:
 def mask(ask: Ask) -> Response:
     """GET: a version of the mask (the current one without ?rev=); an empty one where none was drawn yet."""
     case = ask.case
-    past = {version.rev: version for version in versions.history(ask.room, case.id)}
-    rev = ask.number(ask.request.query_params, "rev", case.rev)
+    past = {version.rev: version for version in versions.history(ask.room, case.id, ask.sight.reading)}
+    rev = ask.number(ask.request.query_params, "rev", max(past, default=0))
     if rev != 0 and rev not in past:
         raise AnswerError(404, f"there is no version {rev}", f"send 1 to {len(past)}, or 0 for an empty mask")
     sha256 = past[rev].sha256 if rev else f"empty-{case.id}"
@@ -69,7 +69,7 @@ def mask(ask: Ask) -> Response:
 
 def save(ask: Ask) -> Response:
     """PUT: a new version; 412 where the mask was changed meanwhile, 409 where the lease is lost."""
-    headers, case = ask.request.headers, ask.case
+    headers, case, reading = ask.request.headers, ask.case, ask.sight.reading
     if headers.get("content-encoding") != "gzip":
         raise AnswerError(415, "the body is not packed", "send it with Content-Encoding: gzip")
     base = re.fullmatch(r'"?(\d{1,9})"?', headers.get("if-match", ""))
@@ -85,12 +85,14 @@ def save(ask: Ask) -> Response:
             token=headers.get("x-lease", ""),
             base_rev=int(base[1]),
             tool=headers.get("x-tool", "viewer")[:64],
+            reading=reading,
         )
     except Refused as error:
         facts = {"holder": error.holder, "until": error.until}
         raise AnswerError(409, str(error), "keep your edits and take the case again", **facts) from error
     if headers.get("x-strokes", "").isdecimal():  # the last stroke that this mask holds
-        journal.clear(ask.room, case.id, ask.user.name, int(base[1]), up_to=int(headers["x-strokes"]))
+        last = int(headers["x-strokes"])
+        journal.clear(ask.room, case.id, ask.user.name, int(base[1]), up_to=last, reading=reading)
     return JSONResponse({"rev": made.rev, "sha256": made.sha256, "changed_voxels": made.changed_voxels})
 
 

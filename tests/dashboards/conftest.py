@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sql
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,7 +26,10 @@ from medunet.io.read import content_hash
 from medunet.io.write import write_image
 from medunet.review import accounts
 from medunet.review.cases import LabelInfo, NewCase, add_case
+from medunet.review.database import open_engine
+from medunet.review.policy import ROLES
 from medunet.review.room import Room
+from medunet.review.tables import SESSIONS
 from medunet.review.versions import import_mask
 from tests.phantoms import two_balls
 
@@ -40,7 +46,7 @@ class Reading:
     case_3d: str
     case_2d: str
     mask: NDArray[np.uint8]
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str]
 
     def client(self, role: str | None = None, **headers: str) -> TestClient:
         """Return a browser that has logged in as `role` and sends what our pages send."""
@@ -49,23 +55,16 @@ class Reading:
             middleware=[Middleware(Guard, who=self.desk.who, hosts=frozenset({HOST}))],
         )
         base = f"http://{HOST}"
-        cookies = {} if role is None else {"medunet_session": self.token(role)}
+        cookies = {} if role is None else {"medunet_session": self.tokens[role]}
         told = {"origin": base, "x-medunet": "1", **headers}
         return TestClient(app, base, cookies=cookies, headers=told, follow_redirects=False)
-
-    def token(self, role: str) -> str:
-        """Return the session of the one user of a role, who logs in at the first call."""
-        if role not in self.tokens:
-            accounts.add_user(self.desk.room, f"some-{role}", PASSWORD, role, "test")
-            self.tokens[role] = accounts.login(self.desk.room, f"some-{role}", PASSWORD)
-        return self.tokens[role]
 
 
 def add_ball(room: Room, folder: Path, shape: tuple[int, ...], **more: Any) -> tuple[str, NDArray[np.uint8]]:
     """Add a case with a model's mask; return its id and the mask."""
     image, mask = two_balls(3, shape)
     three = len(shape) == 3
-    path = folder / ("ball.nii.gz" if three else "ball.png")
+    path = folder / f"ball-{shape[0]}{'.nii.gz' if three else '.png'}"
     stored = np.rint(image).astype(np.int16) if three else np.clip(image + 50, 0, 255).astype(np.uint8)
     write_image(path, stored, np.diag([1.0, 2.0, 3.0, 1.0]) if three else np.eye(3))
     new = NewCase(
@@ -85,12 +84,30 @@ def add_ball(room: Room, folder: Path, shape: tuple[int, ...], **more: Any) -> t
     return case_id, mask
 
 
-@pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    """An open room with a login."""
-    room = Room.open(tmp_path)
-    case_3d, mask = add_ball(room, tmp_path, (22, 24, 20), priority=2, risk=0.5, flags=("small",))
-    case_2d, _ = add_ball(room, tmp_path, (40, 44))
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+    """A room that is made once and copied for each test: its tables and passwords take a while."""
+    folder = tmp_path_factory.mktemp("template")
+    room = Room.open(folder)
+    case_3d, mask = add_ball(room, folder, (22, 24, 20), priority=2, risk=0.5, flags=("small",))
+    case_2d, _ = add_ball(room, folder, (40, 44))
+    tokens = {}
+    for role in ROLES:
+        accounts.add_user(room, f"some-{role}", PASSWORD, role, "test")
+        tokens[role] = accounts.login(room, f"some-{role}", PASSWORD)
     desk = Desk(room, VoxelCache(room.folder / "cache", 10**9), single_user=False)
-    yield Reading(desk, case_3d, case_2d, mask)
+    desk.close()
+    return Reading(desk, case_3d, case_2d, mask, tokens)
+
+
+@pytest.fixture
+def reading(tmp_path: Path, template: Reading) -> Iterator[Reading]:
+    """An open room with a login."""
+    folder = tmp_path / "review"
+    shutil.copytree(template.desk.room.folder, folder)
+    room = Room(folder, open_engine(folder, None))
+    with room.begin() as connection:  # the template may be older than a session lasts
+        connection.execute(sql.update(SESSIONS).values(seen=time.time(), created=time.time()))
+    desk = Desk(room, VoxelCache(folder / "cache", 10**9), single_user=False)
+    yield replace(template, desk=desk)
     desk.close()

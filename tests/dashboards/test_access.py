@@ -10,6 +10,7 @@ from medunet.review.policy import ROLES
 from medunet.review.tables import SESSIONS
 
 CASE = "/api/v1/cases/{case}"
+ITEM = "/api/v1/studies/{study}/cases/{item}"
 TABLE = {  # nobody, viewer, reviewer, adjudicator, admin; bodies are empty, so that nothing is stored
     ("POST", "/api/v1/login"): (422, 422, 422, 422, 422),
     ("GET", "/api/v1/me"): (401, 200, 200, 200, 200),
@@ -25,6 +26,8 @@ TABLE = {  # nobody, viewer, reviewer, adjudicator, admin; bodies are empty, so 
     ("POST", f"{CASE}/decision"): (401, 403, 422, 422, 422),
     ("POST", f"{CASE}/comments"): (401, 403, 422, 422, 422),
     ("POST", f"{CASE}/restore"): (401, 403, 422, 422, 422),
+    ("GET", ITEM): (401, 403, 422, 422, 422),
+    ("GET", f"{ITEM}/image/{{part}}"): (401, 403, 404, 404, 404),
     ("POST", "/api/v1/logout"): (401, 200, 200, 200, 200),  # last: it ends the session
 }
 COLUMNS = (None, "viewer", "reviewer", "adjudicator", "admin")
@@ -37,10 +40,10 @@ def test_the_table_knows_every_route_and_role():
 
 def codes(client, reading):
     case = reading.case_3d
-    key = reading.desk.voxels.key(get_case(reading.desk.room, case))
+    parts = {"case": case, "part": "0", "study": "0" * 16, "item": "0" * 16}
+    parts["key"] = reading.desk.voxels.key(get_case(reading.desk.room, case))
     return {
-        (method, path): client.request(method, path.format(case=case, key=key, part=0)).status_code
-        for method, path in TABLE
+        (method, path): client.request(method, path.format(**parts)).status_code for method, path in TABLE
     }
 
 
@@ -55,7 +58,7 @@ def test_the_codes_of_a_role(reading, role):
 
 def test_a_forged_cookie_is_nobody(reading):
     forged = reading.client(None)
-    forged.cookies.set("medunet_session", reading.token("admin")[:-1] + "0")
+    forged.cookies.set("medunet_session", reading.tokens["admin"][:-1] + "0")
     assert codes(forged, reading) == column(None)
 
 
@@ -134,7 +137,6 @@ def test_every_answer_carries_the_security_headers(reading):
 
 
 def test_the_cookie_reaches_no_script_and_no_other_site(reading):
-    reading.token("viewer")
     answer = reading.client(None).post(
         "/api/v1/login", json={"name": "some-viewer", "password": "a long enough password"}
     )
@@ -157,7 +159,7 @@ def test_the_log_names_nobody(reading, caplog):
     caplog.set_level("INFO", "medunet.reading")
     reading.client("reviewer").get(f"/api/v1/cases/{reading.case_3d}")
     assert f"GET /api/v1/cases/{reading.case_3d} 200" in caplog.text
-    for word in ("Jane", "Doe", "reviewer", reading.token("reviewer"), "ball"):
+    for word in ("Jane", "Doe", "reviewer", reading.tokens["reviewer"], "ball"):
         assert word not in caplog.text
 
 

@@ -1,4 +1,5 @@
 import gzip
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -67,13 +68,13 @@ def test_other_names_are_no_slabs(reading, cache, part):
 
 def test_a_missing_image_is_told_to_everyone_who_asks_and_can_come_back(reading, cache, tmp_path):
     case = get_case(reading.desk.room, reading.case_3d)
-    path = tmp_path / "ball.nii.gz"
-    path.rename(tmp_path / "away.nii.gz")
+    path = Path(shutil.copy(case.images[0], tmp_path))
+    gone = replace(case, images=(str(tmp_path / "gone.nii.gz"),))
     for _ in range(2):
-        with pytest.raises(DataError):
-            cache.slab(case, "0")
-    (tmp_path / "away.nii.gz").rename(path)
-    assert cache.slab(case, "0")
+        with pytest.raises(DataError, match="gone"):
+            cache.slab(gone, "0")
+    path.rename(gone.images[0])
+    assert cache.slab(gone, "0")
 
 
 def test_an_image_of_another_shape_is_refused(reading, cache):
