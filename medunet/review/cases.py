@@ -208,7 +208,7 @@ def _check(new: NewCase) -> None:
         f"source {new.source!r}; expected one of {', '.join(SOURCES)}": new.source not in SOURCES,
         "no image": not new.images,
         f"shape {new.shape} and spacing {new.spacing_mm} mm; expected {new.dims} numbers above 0 each": not (
-            len(new.shape) == len(new.spacing_mm) == new.dims and min(*new.shape, *new.spacing_mm) > 0
+            len(new.shape) == len(new.spacing_mm) == new.dims and min(*new.shape, *new.spacing_mm, 1) > 0
         ),
         f"dims {new.dims}; expected 2 or 3": new.dims not in (2, 3),
         f"labels {sorted(new.labels)}; expected values from 1 to 65535": not all(

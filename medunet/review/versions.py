@@ -19,6 +19,8 @@ from medunet.review.room import Room
 from medunet.review.store import TYPES
 from medunet.review.tables import CASES, VERSIONS
 
+COLUMNS = [column for column in VERSIONS.c if column.name != "reading"]
+
 
 @dataclass(frozen=True)
 class Version:
@@ -68,7 +70,7 @@ def save(
     with room.read() as connection:
         case = case_in(connection, case_id)
         _check_lease(connection, case_id, _Proof(user=user, token=token), reading)
-        current = _current(connection, case_id, reading)
+        current = current_in(connection, case_id, reading)
     _check_base(base_rev, current)
     base = _mask(room, case, current)
     changed_voxels = _check_mask(case, array, base)
@@ -77,7 +79,7 @@ def save(
     sha256 = room.masks.put(array)  # before the transaction: it takes long, and an unused file does no harm
     with room.begin() as connection:
         _check_lease(connection, case_id, _Proof(user=user, token=token), reading)
-        current = _current(connection, case_id, reading)
+        current = current_in(connection, case_id, reading)
         _check_base(base_rev, current)
         version = _next(case_id, current, sha256, user, changed_voxels, about)
         _store(connection, version, reading, "mask_saved")
@@ -95,7 +97,7 @@ def import_mask(
     changed_voxels = _check_mask(case, array, _mask(room, case, None))
     sha256 = room.masks.put(array)
     with room.begin() as connection:
-        current = _current(connection, case_id, reading)
+        current = current_in(connection, case_id, reading)
         if current is not None and current.rev == 1 and current.sha256 == sha256:
             return current
         _check_base(0, current)
@@ -140,7 +142,11 @@ def mask_of(room: Room, case_id: str, rev: int | None = None, reading: str | Non
     return _mask(room, case, version)
 
 
-COLUMNS = [column for column in VERSIONS.c if column.name != "reading"]
+def current_in(connection: sql.Connection, case_id: str, reading: str | None) -> Version | None:
+    """Return the current version within a transaction; None where there is no mask yet."""
+    query = sql.select(*COLUMNS).where(*_of(case_id, reading)).order_by(VERSIONS.c.rev.desc()).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else Version(**row)
 
 
 def _of(case_id: str, reading: str | None) -> tuple[sql.ColumnElement[bool], ...]:
@@ -151,7 +157,7 @@ def _version(
     connection: sql.Connection, case_id: str, rev: int | None, reading: str | None
 ) -> Version | None:
     if rev is None:
-        return _current(connection, case_id, reading)
+        return current_in(connection, case_id, reading)
     if rev == 0:
         return None
     query = sql.select(*COLUMNS).where(*_of(case_id, reading), VERSIONS.c.rev == rev)
@@ -159,12 +165,6 @@ def _version(
     if row is None:
         raise DataError(f"the mask of case {case_id} has no version {rev}; see its history")
     return Version(**row)
-
-
-def _current(connection: sql.Connection, case_id: str, reading: str | None) -> Version | None:
-    query = sql.select(*COLUMNS).where(*_of(case_id, reading)).order_by(VERSIONS.c.rev.desc()).limit(1)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else Version(**row)
 
 
 def _mask(room: Room, case: Case, version: Version | None) -> Array:
