@@ -71,8 +71,7 @@ def of(
     that only the foreground as a whole is compared.
     """
     if instances:
-        masks = {reader: (mask > 0).astype("uint8") for reader, mask in masks.items()}
-        labels = {1: FOREGROUND}
+        masks, labels = _foreground(masks), {1: FOREGROUND}
     if len(masks) < 2 or not labels:
         raise DataError(f"{len(masks)} mask(s), {len(labels)} label(s): expected two readers and one label.")
     together = consensus(masks, list(labels))
@@ -80,6 +79,20 @@ def of(
     for first, second in combinations(masks, 2):
         found += _pair_scores((first, second), (masks[first], masks[second]), labels, spacing_mm)
     return Agreement(tuple(found), together, dict(labels))
+
+
+def lowest_dice(
+    masks: Mapping[str, Array], labels: Sequence[int], *, instances: bool = False
+) -> float | None:
+    """Return the Dice of the two readers and the label that differ most; None where nobody drew anything."""
+    if instances:
+        masks, labels = _foreground(masks), [1]
+    values = [
+        dice.measure(pair)
+        for first, second in combinations(masks.values(), 2)
+        for pair in pairs(first, second, labels, [1.0] * first.ndim)
+    ]
+    return min((value for value in values if not isnan(value)), default=None)
 
 
 def over_cases(cases: Sequence[Agreement], patients: Sequence[str], seed: int = 0) -> list[dict[str, Any]]:
@@ -121,6 +134,10 @@ def of_verdicts(
         rows = [[of_case.get(reader) for reader in readers] for of_case in verdicts.values()]
         found["all"] = fleiss(rows, [who[case] for case in verdicts], seed)
     return found
+
+
+def _foreground(masks: Mapping[str, Array]) -> dict[str, Array]:
+    return {reader: (mask > 0).astype("uint8") for reader, mask in masks.items()}
 
 
 def _pair_scores(

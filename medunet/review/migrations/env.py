@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from medunet.review.tables import TABLES
+from medunet.review.tables_reading import TABLES  # all tables, those of `tables` among them
 
 context.configure(
     connection=context.config.attributes["connection"],
