@@ -31,9 +31,7 @@ from medunet.review.versions import mask_of
 
 MANIFEST, CARD, DATASET = "manifest.json", "card.yaml", "dataset.json"
 PAGE = 500
-IDENTITY = (
-    "The DICOM files are passed on as they are, with their patients' identity; `medunet deidentify` removes it."
-)
+IDENTITY = "DICOM files are passed on as they are, with their patients' identity: see `medunet deidentify`."
 
 
 class Ready(NamedTuple):
@@ -126,8 +124,8 @@ def ready_of(room: Room, cases: Sequence[Case]) -> tuple[list[Ready], dict[str, 
             sources = sources_of(case)
             if image_sha256(sources)[0] != case.image_sha256:
                 raise DataError(
-                    f"case {case.id}: its image was changed since it was added (another hash), so its mask may "
-                    "not fit. Put the image back"
+                    f"case {case.id}: its image was changed since it was added (another hash), so its mask "
+                    "may not fit. Put the image back"
                 )
         except (MedunetError, OSError) as error:
             refused[case.id] = str(error)

@@ -23,15 +23,15 @@ def check_alike(cases: Sequence[Case]) -> None:
         counts = ", ".join(f"{len(found)} {kind}" for kind, found in kinds.items())
         raise ConfigError(
             f"export: {counts} cases are accepted; real and synthetic cases never share a set. Choose with "
-            "--source, or --synthetic for those alone."
+            "--source, or by --id."
         )
     first = cases[0]
     for case in cases[1:]:
         for name in SAME:
             if (mine := _shared(case, name)) != (theirs := _shared(first, name)):
                 raise ConfigError(
-                    f"export: case {case.id} has {name} {mine}, case {first.id} has {theirs}; expected one kind "
-                    "of data in a training set. Choose cases with --id, --label or --source."
+                    f"export: case {case.id} has {name} {mine}, case {first.id} has {theirs}; expected one "
+                    "kind of data in a training set. Choose cases with --id, --label or --source."
                 )
 
 

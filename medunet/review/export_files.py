@@ -95,7 +95,11 @@ def put_image(out: Path, name: str, volume: Volume, sources: Sequence[Source], f
         ]
     else:
         made = _converted(folder, name, volume, form)
-    if len(volume.shape) == 2 and volume.spacing_known and made[0].suffix in (".png", ".tif", ".tiff", ".jpg"):
+    if (
+        len(volume.shape) == 2
+        and volume.spacing_known
+        and made[0].suffix in (".png", ".tif", ".tiff", ".jpg")
+    ):
         _sidecar(made[0], volume)
     return made
 
@@ -127,7 +131,7 @@ def _converted(folder: Path, name: str, volume: Volume, form: Form) -> list[Path
 
 
 def smallest(array: Array) -> Array:
-    """Return an image in the smallest type that changes no value: uint8 or uint16 in 2D, int16, or float32."""
+    """Return an image in a small type that changes no value: uint8 or uint16 in 2D, int16, or float32."""
     if (array != np.rint(array)).any():
         return array
     low, high = float(array.min()), float(array.max())

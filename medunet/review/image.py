@@ -58,7 +58,7 @@ def sources_of(case: HasImage) -> list[Source]:
 
 
 def source_in(files: Sequence[Path], part: str = "") -> Source:
-    """Return the one source in some files: a file, a series' folder, or slices; DataError if there is none."""
+    """Return the one source in some files: a file, a series' folder, or slices; DataError if none."""
     if gone := [path for path in files if not path.exists()]:
         raise DataError(f"{gone[0]}: is gone; put the image back where it was when its case was added")
     if len(files) == 1 and not part:
@@ -67,7 +67,9 @@ def source_in(files: Sequence[Path], part: str = "") -> Source:
     for source in sources:
         if len(sources) == 1 or source.part == part:
             return source
-    raise DataError(skipped[0].reason if skipped else f"{files[0]}: holds other series than when it was added")
+    raise DataError(
+        skipped[0].reason if skipped else f"{files[0]}: holds other series than when it was added"
+    )
 
 
 def read_sources(

@@ -21,7 +21,7 @@ DECISION_KEYS = ("id", "user", "verdict", "rev", "sha256", "difficulty", "second
 
 
 def lineage_of(room: Room, case: Case) -> dict[str, Any]:
-    """Return what is known of a case's current mask; DataError where nobody has accepted that very version."""
+    """Return what is known of a case's current mask; DataError where nobody has accepted that version."""
     versions = history(room, case.id)
     decision = acceptance_of(room, case)
     (row,) = entries(room, case.id, 1)

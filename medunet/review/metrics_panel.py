@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows by label value, and what holds for all labels together; `objects` only where values number them."""
+    """Rows by label value, and what holds for all labels; `objects` only where values number them."""
 
     rows: dict[int, Row]
     changed_voxels: int | None

@@ -2,7 +2,7 @@
 
 Priority is a whole number; the highest is first. With r the risk and u the uncertainty, both between 0 and 1,
 
-    priority = 1000 * raised + round(1000 * (1 - (1 - r) * (1 - u / 2)))
+    priority = 10000 * raised + round(1000 * (1 - (1 - r) * (1 - u / 2)))
 
 r: the risk that `medunet studies` gave (its flags are in it already); without one, that of the flags,
 1 - (1 - w1) * (1 - w2) * ..., by the weights below, which are those of studies' quality control where it has
@@ -14,9 +14,19 @@ every border. raised: whole steps that the user gives; a case that was raised co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-STEP = 1000
+import sqlalchemy as sql
+
+from medunet.review.cases import count_cases
+from medunet.review.room import Room
+from medunet.review.tables import CASES, DECISIONS, VERSIONS
+
+STEP, RAISED = 1000, 10_000
 UNJUDGED = 0.5
 UNCERTAINTY_SHARE = 0.5
 WEIGHTS = {
@@ -47,7 +57,7 @@ def priority_of(
     """
     doubt = _doubt(risk, uncertainty, tuple(flags))
     calm = (1.0 - doubt) * (1.0 - UNCERTAINTY_SHARE * (uncertainty or 0.0))
-    return STEP * raised + round(STEP * (1.0 - calm))
+    return RAISED * raised + round(STEP * (1.0 - calm))
 
 
 def _doubt(risk: float | None, uncertainty: float | None, flags: tuple[str, ...]) -> float:
@@ -56,3 +66,60 @@ def _doubt(risk: float | None, uncertainty: float | None, flags: tuple[str, ...]
     if flags:
         return 1.0 - math.prod(1.0 - WEIGHTS.get(flag, OTHER_WEIGHT) for flag in flags)
     return UNJUDGED if uncertainty is None else 0.0
+
+
+@dataclass(frozen=True)
+class ReaderWork:
+    """What one reader has done: decisions by verdict, and the seconds spent on one."""
+
+    accepted: int
+    rejected: int
+    needs_edit: int
+    median_seconds: float | None
+    saves: int
+
+
+def progress(room: Room) -> dict[str, Any]:
+    """Return how far a room has come: cases by state, by source and by reader, and what readers have done."""
+    by = {"source": CASES.c.source, "assigned_to": CASES.c.assigned_to}
+    with room.read() as connection:
+        tables = {
+            name: connection.execute(
+                sql.select(column, CASES.c.state, sql.func.count()).group_by(column, CASES.c.state)
+            ).all()
+            for name, column in by.items()
+        }
+        said = connection.execute(
+            sql.select(DECISIONS.c.user, DECISIONS.c.verdict, DECISIONS.c.seconds)
+        ).all()
+        saves: dict[str, int] = {
+            author: int(count)
+            for author, count in connection.execute(
+                sql.select(VERSIONS.c.author, sql.func.count())
+                .where(VERSIONS.c.tool.not_in(("model", "import")))
+                .group_by(VERSIONS.c.author)
+            )
+        }
+    readers = sorted({row.user for row in said} | saves.keys())
+    return {
+        "cases": count_cases(room),
+        "by_source": _nested(tables["source"]),
+        "by_reader": _nested(tables["assigned_to"]),
+        "readers": {name: vars(_work(name, said, saves)) for name in readers},
+    }
+
+
+def _work(name: str, said: Sequence[Any], saves: Mapping[str, int]) -> ReaderWork:
+    mine = [row for row in said if row.user == name]
+    verdicts = Counter(row.verdict for row in mine)
+    seconds = [row.seconds for row in mine if row.seconds is not None]
+    middle = round(statistics.median(seconds), 1) if seconds else None
+    counts = (verdicts[verdict] for verdict in ("accepted", "rejected", "needs_edit"))
+    return ReaderWork(*counts, middle, saves.get(name, 0))
+
+
+def _nested(rows: Iterable[Any]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for key, state, count in rows:
+        found.setdefault(key or "nobody", {})[state] = int(count)
+    return found

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import config as pydicom_config
@@ -27,6 +27,7 @@ from medunet.io.stored import SYNTHETIC
 from medunet.io.volume import Array
 from medunet.io.write import write_atomic
 
+Algorithm = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]  # DICOM PS3.3, C.8.20.4
 DISCLAIMER = "AI result, not for diagnosis"
 SERIES_NUMBERS = {"SEG": 9001, "RTSTRUCT": 9002, "SR": 9003, "SC": 9004}
 STAND_IN = "1.0"  # root of the UIDs that never leave this process
@@ -45,6 +46,7 @@ class Maker:
     model_sha256: str
     config_sha256: str
     made: datetime | None = None  # None: the date of the scan, so that making it again gives the same bytes
+    algorithm: Algorithm = "AUTOMATIC"  # SEMIAUTOMATIC: a person has corrected it; MANUAL: drawn by a person
 
     def uid(self, *parts: str) -> str:
         """Return a UID that follows from model, configuration and parts."""

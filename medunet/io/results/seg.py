@@ -120,15 +120,18 @@ def _description(
     value: int, label: Label, number: int, tracking: str, maker: Maker
 ) -> hd.seg.SegmentDescription:
     coding = coding_of(value, label)
+    algorithm = None  # PS3.3, C.8.20.4: none is named where a person has drawn it
+    if maker.algorithm != "MANUAL":
+        algorithm = hd.AlgorithmIdentificationSequence(
+            maker.name, codes.DCM.ArtificialIntelligence, maker.version, "medunet", maker.parameters
+        )
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=label.name[:64],
         segmented_property_category=coding.category,
         segmented_property_type=coding.type,
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
-            maker.name, codes.DCM.ArtificialIntelligence, maker.version, "medunet", maker.parameters
-        ),
+        algorithm_type=maker.algorithm,
+        algorithm_identification=algorithm,
         tracking_uid=tracking,
         tracking_id=label.name[:64],
         display_color=hd.color.CIELabColor.from_rgb(*coding.rgb),

@@ -75,6 +75,17 @@ class Ask:
     studies: Sequence[StudyEntry] = ()  # of the ledger
 
 
+def channel_of(files: Sequence[Path], part: str = "") -> Channel:
+    """Return a channel; the slices of a series that has a folder of its own become that folder."""
+    places = {file.parent.resolve() for file in files}
+    if len(files) > 1 and not part and len(places) == 1:
+        (folder,) = places
+        there = {path.name for path in folder.iterdir() if not path.is_dir() and path.name[0] != "."}
+        if there == {file.name for file in files}:
+            return Channel((folder,))
+    return Channel(tuple(file.resolve() for file in files), part)
+
+
 def one_per_file(paths: Sequence[Path]) -> tuple[Channel, ...]:
     """Return one channel a path."""
     return tuple(Channel((path.resolve(),)) for path in paths)

@@ -10,7 +10,15 @@ from medunet.data.detect import Detected, detect
 from medunet.data.doctor import Subject
 from medunet.errors import DataError
 from medunet.io.find import Source, find_images, stem_of
-from medunet.review.intake.arrival import PLAIN_RULE, Arrival, Arrivals, Ask, Channel, one_per_file
+from medunet.review.intake.arrival import (
+    PLAIN_RULE,
+    Arrival,
+    Arrivals,
+    Ask,
+    Channel,
+    channel_of,
+    one_per_file,
+)
 
 
 def arrivals(place: Path, ask: Ask) -> Arrivals:
@@ -80,7 +88,7 @@ def _images_only(place: Path, ask: Ask) -> Arrivals:
 
 
 def _two_folders(images: Path, masks: Path, ask: Ask) -> Arrivals:
-    """Pair two folders: a mask is called as its image, or the name goes on with a sign (`a.png`, `a_mask.png`)."""
+    """Pair two folders: a mask is called as its image, or goes on with a sign (a.png, a_mask.png)."""
     sources, skipped = find_images([images])
     drawn, odd = find_images([masks])
     refused = {str(left.path): left.reason for left in (*skipped, *odd)}
@@ -96,8 +104,8 @@ def _two_folders(images: Path, masks: Path, ask: Ask) -> Arrivals:
             pairs[image] = mask.path if not mask.slices else mask.files[0]
     if not pairs:
         raise DataError(
-            f"{masks}: no mask fits an image of {images} by name; expected pairs such as a.nii.gz and a.nii.gz, "
-            "or a.png and a_mask.png. Rename them, or describe the data by a --card"
+            f"{masks}: no mask fits an image of {images} by name; expected pairs such as a.nii.gz and "
+            "a.nii.gz, or a.png and a_mask.png. Rename them, or describe the data by a --card"
         )
     cases = [
         Arrival(
@@ -120,5 +128,4 @@ def _goes_on(stem: str, name: str) -> bool:
 
 def of_source(source: Source) -> Channel:
     """Return what must be kept to find an image again."""
-    files = source.files if source.slices else (source.path,)
-    return Channel(tuple(file.resolve() for file in files), source.part)
+    return channel_of(source.files if source.slices else (source.path,), source.part)

@@ -93,7 +93,9 @@ def _numbers(path: Path) -> Volume:
     if array.max(initial=0) > LARGEST_OBJECT:
         values, where = np.unique(array, return_inverse=True)
         if len(values) > LARGEST_OBJECT:
-            raise DataError(f"{path}: {len(values)} objects; expected at most {LARGEST_OBJECT}. Cut the image")
+            raise DataError(
+                f"{path}: {len(values)} objects; expected at most {LARGEST_OBJECT}. Cut the image"
+            )
         array = where.reshape(array.shape) + (0 if values[0] == 0 else 1)
     grid = layout.grid
     return Volume(

@@ -22,7 +22,16 @@ from medunet.review.intake.arrival import Arrival
 from medunet.review.intake.labels import labels_of, mask_on
 from medunet.review.worklist import priority_of
 
-MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PET", "US": "US", "CR": "XR", "DX": "XR", "MG": "XR", "OP": "fundus"}
+MODALITIES = {
+    "CT": "CT",
+    "MR": "MR",
+    "PT": "PET",
+    "US": "US",
+    "CR": "XR",
+    "DX": "XR",
+    "MG": "XR",
+    "OP": "fundus",
+}
 CARD_FACTS = ("title", "source", "licence", "channels", "pixel_mm", "tolerance_mm", "labels")
 
 
@@ -41,13 +50,13 @@ class Opened(NamedTuple):
 
 
 def open_arrival(arrival: Arrival) -> Opened:
-    """Return where the image lies and its hash; DataError if it is gone, or not what the mask was made from."""
+    """Return where the image lies and its hash; DataError if gone, or not what its mask was drawn on."""
     sources = tuple(source_in(channel.files, channel.part) for channel in arrival.channels)
     whole, hashes = image_sha256(sources)
     if arrival.input_sha256 and arrival.input_sha256 != hashes:
         raise DataError(
-            f"{arrival.paths[0]}: was changed since its mask was made (its hash differs). Put the image back, or "
-            "make the mask again"
+            f"{arrival.paths[0]}: was changed since its mask was made (its hash differs). Put the image "
+            "back, or make the mask again"
         )
     if arrival.mask is not None and arrival.mask_sha256 not in ("", content_hash(arrival.mask)):
         raise DataError(
@@ -64,14 +73,15 @@ def read(arrival: Arrival, opened: Opened, priority: int = 0) -> Reading:
     volume = read_sources(opened.sources, channels, card.pixel_mm if card else None, arrival.irregular)
     if card is not None and len(volume.shape) != card.dims:
         raise DataError(
-            f"{volume.path}: has {len(volume.shape)} axes; the card {card.name} is {card.dims}D. Give another card"
+            f"{volume.path}: has {len(volume.shape)} axes; the card {card.name} is {card.dims}D. "
+            "Give another card"
         )
     names = {int(v): str(n) for v, n in (arrival.facts.get("label_names") or {}).items()}
     mask, objects = None, arrival.rule.rule == "instances"
     if arrival.mask is not None:
         mask, objects = mask_on(arrival.mask, volume, arrival.rule, card, names)
     labels = labels_of(card, {1: "object"} if objects and card is None else names, mask)
-    flags = tuple(dict.fromkeys([*arrival.flags, *_flags(arrival, volume, mask)]))
+    flags = tuple(dict.fromkeys([*arrival.flags, *_flags(volume, mask)]))
     uncertainty = _uncertainty(arrival.uncertainty_map, volume, mask)
     case = NewCase(
         name=arrival.name,
@@ -107,7 +117,7 @@ def _channels(sources: Sequence[Source], card: Card | None) -> int:
     return card.channels
 
 
-def _flags(arrival: Arrival, volume: Volume, mask: Array | None) -> list[str]:
+def _flags(volume: Volume, mask: Array | None) -> list[str]:
     """Return doubts that need no model: see `worklist`."""
     empty = mask is not None and not mask.any()
     return ["empty"] * empty + ["no_mask"] * (mask is None) + ["reading"] * bool(volume.warnings)
@@ -122,7 +132,9 @@ def _uncertainty(place: Path | None, image: Volume, mask: Array | None) -> float
         raise DataError(f"{place}: the uncertainty map does not lie on its image; {problem}")
     values = drawn.array[0] / (255.0 if drawn.header.get("dtype") == "uint8" else 1.0)
     if values.min() < 0 or values.max() > 1:
-        raise DataError(f"{place}: holds {values.min():g} to {values.max():g}; expected 0 to 1, or 8-bit 0 to 255")
+        raise DataError(
+            f"{place}: holds {values.min():g} to {values.max():g}; expected 0 to 1, or 8-bit 0 to 255"
+        )
     inside = values[mask > 0] if mask is not None and mask.any() else values
     return round(float(np.mean(inside)), 4)
 

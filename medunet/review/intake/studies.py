@@ -50,8 +50,8 @@ def _one(folder: Path, entry: StudyEntry | None, known: Mapping[str, Source], as
         channels = entry.channels
     else:
         raise DataError(
-            f"{folder}: where its images lie is not known. Give the --ledger that the study was queued in, or "
-            "the folder of its --images, unchanged"
+            f"{folder}: where its images lie is not known. Give the --ledger that the study was queued in, "
+            "or the folder of its --images, unchanged"
         )
     mask = next((folder / name for name in MASKS if (folder / name).is_file()), None)
     if mask is None:
