@@ -14,7 +14,6 @@ import medunet
 
 NAME = "medunet.viewer"
 ASSETS = "viewer/dist"
-HEIGHT = 860  # pixels of the viewer on a review page
 
 
 def is_built(root: Path | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import streamlit as st
+from medunet.review.readings import sight
 
 from dashboards import here, order, viewer
 from medunet.errors import DataError
@@ -12,11 +13,11 @@ from medunet.review import comments, decisions, journal, second_read, versions
 from medunet.review.cases import Case, get_case
 from medunet.review.policy import User, actions_of, allowed
 from medunet.review.reader_study import hidden_cases
-from medunet.review.readings import sight
 
 VERDICTS = {"accepted": "Accept", "needs_edit": "Needs edit", "rejected": "Reject"}
 SHOWN = 8  # versions and comments at a time
 KEY = "viewer"
+ROOM = "<style>.stMainBlockContainer { padding: 3.5rem 1rem 0; }</style>"  # the picture needs the screen
 
 
 def page() -> None:
@@ -26,10 +27,9 @@ def page() -> None:
     around = st.session_state["around"]
     if around["next"] is not None:
         desk.voxels.prepare(get_case(desk.room, around["next"]))
-    left, right = st.columns([5, 1.4])
-    with left:
-        _viewer(case, user, around)
-    with right:
+    st.html(ROOM)
+    _viewer(case, user, around)
+    with st.sidebar:  # the viewer decides with its own keys; here is what it has no room for
         _panel(case.id)
 
 
@@ -60,7 +60,6 @@ def _viewer(case: Case, user: User, around: dict[str, str | None]) -> None:
         return
     viewer.viewer()(
         key=KEY,
-        height=viewer.HEIGHT,
         data={"case": case.id, "api": "/api/v1", "can": actions_of(user.role), "queue": around},
         on_decided_change=_after_decision,
         on_go_change=_go,

@@ -41,7 +41,7 @@ def _read(studies: list[Study]) -> None:
         with left:
             if viewer.is_built():
                 data = {"case": item.id, "api": f"/api/v1/studies/{study}", "can": [], "queue": {}}
-                viewer.viewer()(key="study-viewer", height=viewer.HEIGHT, data=data)
+                viewer.viewer()(key="study-viewer", data=data)
             else:
                 st.error("The viewer is not built.")
         with right:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
+from medunet.review.readings import to_read
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import here, order
@@ -14,7 +15,6 @@ from medunet.review import accounts, second_read
 from medunet.review.cases import ORDERS, SOURCES, STATES, Case, assign, count_cases, find_cases
 from medunet.review.policy import allowed
 from medunet.review.reader_study import hidden_cases
-from medunet.review.readings import to_read
 
 PER_PAGE = 50
 ANYBODY, NOBODY = "anybody", "nobody"
@@ -124,7 +124,7 @@ def _row(case: Case, named: bool) -> dict[str, Any]:
         "Synthetic": case.synthetic,
         "Version": case.rev,
         "Assigned to": case.assigned_to or "",
-        "Added": datetime.fromtimestamp(case.added, UTC),
+        "Added": datetime.fromtimestamp(case.added),
     }
 
 

@@ -3,7 +3,7 @@
 import time
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 from joserfc import jwk, jwt
 from starlette.applications import Starlette
@@ -61,7 +61,7 @@ def provider():
 @pytest.fixture
 def browser(reading, provider):
     known = Oidc(ISSUER, "medunet", "secret")
-    way = oidc.routes(reading.desk, known, transport=httpx.ASGITransport(provider.app()))
+    way = oidc.routes(reading.desk, known, transport=httpx2.ASGITransport(provider.app()))
     stack = [
         Middleware(Guard, who=reading.desk.who, hosts=frozenset({"room.test"})),
         Middleware(SessionMiddleware, secret_key="of this test"),

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboards.desk as desks
-from dashboards.pages import admin, agreement, study
+from dashboards.pages import admin, agreement, review, study
 from medunet.review import reader_study, second_read
 from medunet.review.accounts import users
 from medunet.review.cases import assign, get_case
@@ -25,14 +25,14 @@ def opened(reading, monkeypatch):
     monkeypatch.setattr("dashboards.here.desk_from", lambda _values: reading.desk)
 
     def open_as(role, page=None, **query):
+        if page is not None:  # as if the address were known to everybody
+            monkeypatch.setattr("dashboards.app.show", page)
         app = AppTest.from_file(MAIN, default_timeout=60)
         app.secrets["medunet"] = {"workspace": ""}
         app.user = {} if role is None else {"session": reading.tokens[role]}
         for key, value in query.items():
             app.query_params[key] = value
         app.run()
-        if page is not None:
-            app.switch_page(page).run()
         return app
 
     return open_as
@@ -84,7 +84,7 @@ def test_the_worklist_is_filtered(opened, reading):
 
 
 def test_a_reader_decides_on_the_case_of_the_address(opened, reading):
-    app = opened("reviewer", "review", case=reading.case_3d)
+    app = opened("reviewer", review.page, case=reading.case_3d)
     assert not app.exception
     assert "Jane Doe 3" in text_of(app)
     app.multiselect[0].set_value(["boundary"])
@@ -99,14 +99,14 @@ def test_a_reader_decides_on_the_case_of_the_address(opened, reading):
 
 def test_unsaved_strokes_hold_a_decision_back(opened, reading):
     append(reading.desk.room, reading.case_3d, "some-reviewer", 1, 0, b"stroke")
-    app = opened("reviewer", "review", case=reading.case_3d)
+    app = opened("reviewer", review.page, case=reading.case_3d)
     press(app, "Store")
     assert "not saved" in text_of(app)
     assert get_case(reading.desk.room, reading.case_3d).state == "open"
 
 
 def test_a_viewer_may_look_and_not_decide(opened, reading):
-    app = opened("viewer", "review", case=reading.case_3d)
+    app = opened("viewer", review.page, case=reading.case_3d)
     assert not app.exception
     assert "Jane" not in text_of(app)
     assert not app.radio
@@ -114,11 +114,11 @@ def test_a_viewer_may_look_and_not_decide(opened, reading):
 
 
 def test_a_case_that_is_not_there_is_told(opened):
-    assert "no such case" in text_of(opened("reviewer", "review", case="0123456789abcdef"))
+    assert "no such case" in text_of(opened("reviewer", review.page, case="0123456789abcdef"))
 
 
 def test_a_session_that_ended_ends_its_page(opened, reading):
-    app = opened("reviewer", "review", case=reading.case_3d)
+    app = opened("reviewer", review.page, case=reading.case_3d)
     revoke(reading.desk.room, "some-reviewer")
     press(app, "Store")
     assert "Nobody is logged in" in text_of(app)
@@ -130,10 +130,10 @@ def test_a_blinded_reader_sees_no_decision_of_others(opened, reading):
     decide(room, reading.case_3d, user="some-admin", verdict="rejected", rev=1, reasons=["leak"])
     second_read.assign(room, reading.case_3d, "some-reviewer", "some-admin")
     assert "a second reading" in text_of(opened("reviewer"))
-    app = opened("reviewer", "review", case=reading.case_3d)
+    app = opened("reviewer", review.page, case=reading.case_3d)
     assert "blinded" in text_of(app)
     assert "some-admin: rejected" not in text_of(app)
-    assert "some-admin: rejected" in text_of(opened("adjudicator", "review", case=reading.case_3d))
+    assert "some-admin: rejected" in text_of(opened("adjudicator", review.page, case=reading.case_3d))
 
 
 @pytest.mark.parametrize(
@@ -144,18 +144,16 @@ def test_a_blinded_reader_sees_no_decision_of_others(opened, reading):
         (admin.page, {"admin"}),
     ],
 )
-def test_a_page_opens_only_for_those_who_may(opened, reading, monkeypatch, page, roles):
-    monkeypatch.setattr("dashboards.app.show", page)  # as if the address were known to everybody
+def test_a_page_opens_only_for_those_who_may(opened, page, roles):
     for role in ROLES:
-        app = opened(role)
+        app = opened(role, page)
         assert not app.exception
         assert ("may not see this page" in text_of(app)) == (role not in roles)
         assert bool(app.title) == (role in roles)
 
 
-def test_an_administrator_adds_a_reader_and_verifies_the_chain(opened, reading, monkeypatch):
-    monkeypatch.setattr("dashboards.app.show", admin.page)
-    app = opened("admin")
+def test_an_administrator_adds_a_reader_and_verifies_the_chain(opened, reading):
+    app = opened("admin", admin.page)
     app.text_input[0].set_value("new-reader")
     app.text_input[1].set_value("short")
     press(app, "Add")
@@ -168,15 +166,14 @@ def test_an_administrator_adds_a_reader_and_verifies_the_chain(opened, reading, 
     assert "as they were written" in app.success[0].value
 
 
-def test_a_reader_of_a_study_answers_one_image_after_another(opened, reading, tmp_path, monkeypatch):
+def test_a_reader_of_a_study_answers_one_image_after_another(opened, reading, tmp_path):
     room = reading.desk.room
     real = [reading.case_2d, add_ball(room, tmp_path, (41, 44))[0]]
     fake = [add_ball(room, tmp_path, (n, 44), synthetic=True)[0] for n in (42, 43)]
     made = reader_study.create(room, real, fake, ["some-reviewer"], by="some-admin", name="pilot")
     titles = list(opened("reviewer").dataframe[0].value["Case"])
     assert titles == ["Jane Doe 3"]  # the study's cases stay hidden
-    monkeypatch.setattr("dashboards.app.show", study.page)
-    app = opened("reviewer")
+    app = opened("reviewer", study.page)
     press(app, "Answer, for good")
     assert "Choose real or synthetic" in text_of(app)
     for _ in range(4):
