@@ -21,6 +21,7 @@ from dashboards.cookies import token_of
 from dashboards.headers import security_headers
 from dashboards.origin import host_fault, origin_fault
 from dashboards.settings import SESSION_HEADER
+from medunet.errors import MedunetError
 from medunet.review.policy import User
 
 LOG = logging.getLogger("medunet.reading")
@@ -59,8 +60,12 @@ class Guard:
             return
         connection = HTTPConnection(scope)
         token = token_of(connection)
-        user = await run_in_threadpool(self.who, token, not scope["path"].endswith(HEARTBEAT))
-        denial = self._denial(scope, connection.headers, user)
+        user, denial = None, None
+        try:
+            user = await run_in_threadpool(self.who, token, not scope["path"].endswith(HEARTBEAT))
+        except MedunetError as error:
+            denial = Denial(503, str(error), "try again in a moment")
+        denial = denial or self._denial(scope, connection.headers, user)
         if denial is None:
             _introduce(scope, user, token)
         if scope["type"] == "websocket":

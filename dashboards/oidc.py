@@ -6,6 +6,7 @@ from typing import Any
 
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.starlette_client import OAuth
+from joserfc.errors import JoseError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -46,7 +47,7 @@ def routes(desk: Desk, provider: Oidc, **client: Any) -> list[Route]:
             token = await run_in_threadpool(
                 accounts.oidc_user, desk.room, subject, claims.get("name", ""), claims.get("email", "")
             )
-        except (OAuthError, Refused):
+        except (OAuthError, JoseError, KeyError, Refused):
             return HTMLResponse(REFUSED, 403)
         response = HTMLResponse(ENTER)
         give_token(response, token, secure=desk.secure)

@@ -51,8 +51,7 @@ class VoxelCache:
 
     def picture(self, case: Case) -> Picture:
         """Return what the image is, reading it first where it is new."""
-        path = self._wait_for(case, "picture.json")
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(self._read(case, "picture.json"))
         return Picture(**{**fields, "shape": tuple(fields["shape"])})
 
     def slab(self, case: Case, part: str) -> bytes:
@@ -64,7 +63,7 @@ class VoxelCache:
             return self._made(case, "all.gz", lambda: _whole(case, picture)).read_bytes()
         if not part.isdecimal() or int(part) >= picture.slabs:
             raise DataError(f"no slab {part[:20]!r}; expected 0 to {picture.slabs - 1}, or {WHOLE}")
-        return self._wait_for(case, f"{int(part)}.gz").read_bytes()
+        return self._read(case, f"{int(part)}.gz")
 
     def uncertainty(self, case: Case) -> bytes:
         """Return the uncertainty (X, Y, Z) as gzip of uint8, 255 the highest; DataError without one."""
@@ -88,15 +87,20 @@ class VoxelCache:
                 temporary.write_bytes(pack(make()))
         return path
 
-    def _wait_for(self, case: Case, name: str) -> Path:
+    def _read(self, case: Case, name: str) -> bytes:
+        """Return a file of a packed image, waiting for it where it is not there yet."""
         path = self.folder / self.key(case) / name
-        while not path.exists():
-            job = self._job(case)
-            with self._landed:
-                self._landed.wait_for(lambda: path.exists() or job.done())  # noqa: B023 (waits within the turn)
-            if job.done() and not path.exists():
-                job.result()  # says why there is nothing
-        return path
+        while True:
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                self._wait_for(path, self._job(case))
+
+    def _wait_for(self, path: Path, job: Future[None]) -> None:
+        with self._landed:
+            self._landed.wait_for(lambda: path.exists() or job.done())
+        if not path.exists():
+            job.result()  # says why there is nothing
 
     def _job(self, case: Case) -> Future[None]:
         """Return the packing of a case that is under way, or start it."""
@@ -114,7 +118,6 @@ class VoxelCache:
             self._landed.notify_all()
 
     def _pack(self, case: Case, folder: Path) -> None:
-        self._make_room(folder)
         volume = read_volume(case)
         picture = picture_of(volume, case.modality)
         _write(folder / "picture.json", json.dumps(picture.to_json()).encode())
@@ -124,15 +127,21 @@ class VoxelCache:
             if not path.exists():
                 _write(path, pack(slab_bytes(volume, picture, picture.planes(number))))
                 self._tell()
+        self._make_room()
 
-    def _make_room(self, keep: Path) -> None:
+    def _make_room(self) -> None:
         """Throw out the images packed longest ago, until the folder holds less than its limit."""
-        folders = sorted(self.folder.glob("*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        total = 0
-        for folder in folders:
-            total += sum(file.stat().st_size for file in folder.iterdir())
-            if total > self.limit_bytes and folder != keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._landed:  # one thread at a time
+            busy = {key for key, job in self._jobs.items() if not job.done()}
+            total = 0
+            for folder in sorted(self.folder.glob("*/"), key=_modified, reverse=True):
+                total += sum(file.stat().st_size for file in folder.iterdir())
+                if total > self.limit_bytes and folder.name not in busy:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _write(path: Path, data: bytes) -> None:

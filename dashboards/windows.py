@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ AIR_HU = -500  # a CT in HU holds air
 MOST_VALUES = 2**20  # what percentiles are taken from
 
 
-def windows_of(modality: str, values: NDArray[np.generic]) -> dict[str, object]:
+def windows_of(modality: str, values: NDArray[np.number[Any]]) -> dict[str, object]:
     """Return the first window and the presets as [low, high] in the image's own values.
 
     values: any shape; of a large image an even sample. CT in HU gets the named windows, everything else its
@@ -30,7 +32,7 @@ def windows_of(modality: str, values: NDArray[np.generic]) -> dict[str, object]:
         named = [(name, c - w / 2, c + w / 2) for name, (c, w) in CT_HU.items()]
         presets = [*named, *presets]
     else:
-        flat = values.reshape(-1)
+        flat = values.reshape(-1).astype(np.float32)
         inside = flat[flat > low] if (flat > low).any() else flat
         first, last = (float(p) for p in np.percentile(inside, (1, 99)))
         presets = [("Automatic", first, last), *presets, ("Bright", first, (first + last) / 2)]

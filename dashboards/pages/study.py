@@ -11,7 +11,9 @@ from dashboards import here, viewer
 from medunet.review import accounts, reader_study
 from medunet.review.cases import find_cases
 from medunet.review.reader_study import Item, Study
+from medunet.review.study_plan import Plan
 
+KINDS = (False, True)  # real, synthetic
 MOST = 1000  # cases of a study's two kinds
 
 
@@ -110,11 +112,10 @@ def _new() -> None:
         margin = left.number_input("Margin of equivalence", 0.01, 0.49, 0.10)
         seed = right.number_input("Seed", 0, value=0)
         if st.form_submit_button("Make the study", type="primary"):
-            arms = [
-                [c.id for c in cases if c.modality == modality and c.synthetic is kind]
-                for kind in (False, True)
-            ]
-            said = {"name": name, "margin": float(margin), "seed": int(seed)}
+            real, fake = (
+                [c.id for c in cases if c.modality == modality and c.synthetic is kind] for kind in KINDS
+            )
+            said = Plan(name=name, margin=float(margin), seed=int(seed))
             with here.told():
-                reader_study.create(room, *arms, readers, by=here.me().name, **said)
+                reader_study.create(room, real, fake, readers, by=here.me().name, **said)
                 st.rerun()

@@ -50,6 +50,10 @@ def page() -> None:
     hidden = hidden_cases(room, user.name)  # they are part of a study that this reader has not finished
     found = find_cases(room, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, **wanted)
     cases = [case for case in found if case.id not in hidden]
+    if not cases:
+        st.info("The cases of this page are part of a reader study that you have not finished.")
+        return
+    here.desk().voxels.prepare(cases[0])  # it is opened next
     chosen = _table(cases, named)
     _actions(cases, chosen)
 

@@ -90,10 +90,16 @@ def save(ask: Ask) -> Response:
     except Refused as error:
         facts = {"holder": error.holder, "until": error.until}
         raise AnswerError(409, str(error), "keep your edits and take the case again", **facts) from error
-    if headers.get("x-strokes", "").isdecimal():  # the last stroke that this mask holds
-        last = int(headers["x-strokes"])
-        journal.clear(ask.room, case.id, ask.user.name, int(base[1]), up_to=last, reading=reading)
+    _tidy(ask, int(base[1]))
     return JSONResponse({"rev": made.rev, "sha256": made.sha256, "changed_voxels": made.changed_voxels})
+
+
+def _tidy(ask: Ask, base: int) -> None:
+    """Forget the strokes that a save holds: of the version before, and of this one up to X-Strokes."""
+    name, reading, last = ask.user.name, ask.sight.reading, ask.request.headers.get("x-strokes", "")
+    journal.clear(ask.room, ask.case.id, name, base - 1, reading=reading)
+    if last.isdecimal():
+        journal.clear(ask.room, ask.case.id, name, base, up_to=int(last), reading=reading)
 
 
 def _array(body: bytes, dtype: str, case: Case) -> Array:

@@ -5,8 +5,10 @@ import gzip
 import numpy as np
 import pytest
 
-from medunet.review import decisions, versions
+from medunet.review import decisions, reader_study, second_read, versions
+from medunet.review.cases import get_case
 from medunet.review.policy import ROLES
+from tests.dashboards.conftest import add_ball
 
 
 @pytest.fixture
@@ -165,13 +167,17 @@ def test_two_readers_share_one_lease(client, case, reading):
     assert client.post(url, json={"action": "renew", "token": token}).status_code == 423
 
 
-def test_strokes_are_kept_once_and_come_back_in_order(client, case):
+def test_strokes_are_kept_once_and_come_back_in_order(client, case, reading):
     url = f"/api/v1/cases/{case['id']}/strokes"
     for seq in (0, 1, 1):
         body = gzip.compress(f"stroke {seq}".encode(), mtime=0)
         assert client.post(url, params={"base": 1, "seq": seq}, content=body).status_code == 200
     kept = client.get(url, params={"base": 1}).json()["strokes"]
     assert len(kept) == 2
+    other = reading.client("adjudicator").get(url, params={"base": 1}).json()["strokes"]
+    assert other == []
+    put(client, case, edited(reading), take(client, case), **{"x-strokes": "0"})
+    assert client.get(url, params={"base": 1}).json()["strokes"] == kept[1:]
 
 
 def test_a_decision_is_stored_and_needs_a_reason_to_reject(client, case, reading):
@@ -213,3 +219,39 @@ def test_a_picture_has_one_slice(client, reading):
     assert case["shape"] == [40, 44, 1]
     assert case["dtype"] == "uint8"
     assert len(client.get(case["urls"]["mask"]).content) == 40 * 44
+
+
+def test_a_blinded_reader_works_on_a_mask_of_their_own(client, reading):
+    room, url = reading.desk.room, f"/api/v1/cases/{reading.case_3d}"
+    decisions.decide(room, reading.case_3d, user="some-admin", verdict="rejected", rev=1, reasons=["leak"])
+    reading_id = second_read.assign(room, reading.case_3d, "some-reviewer", "some-admin", start="empty")
+    case = client.get(url).json()
+    assert (case["reading"], case["rev"], case["model_rev"]) == (reading_id, 1, None)
+    assert case["decisions"] == case["comments"] == []
+    assert not np.frombuffer(client.get(case["urls"]["mask"]).content, np.uint8).any()
+    assert put(client, case, edited(reading), take(client, case)).json()["rev"] == 2
+    np.testing.assert_array_equal(versions.mask_of(room, reading.case_3d), reading.mask)  # as it was
+    body = {"verdict": "accepted", "rev": 2, "reasons": []}
+    assert client.post(f"{url}/decision", json=body).status_code == 200
+    assert client.get(url).json()["reading"] is None  # all are through: everything may be seen
+    assert reading.client("admin").get(url).json()["state"] == "rejected"
+
+
+def test_an_item_of_a_study_tells_nothing_of_its_kind(reading, client, tmp_path):
+    room = reading.desk.room
+    real = [reading.case_2d, add_ball(room, tmp_path, (41, 44))[0]]
+    fake = [add_ball(room, tmp_path, (n, 44), synthetic=True)[0] for n in (42, 43)]
+    study = reader_study.create(room, real, fake, ["some-reviewer"], by="some-admin", name="pilot")
+    item = reader_study.next_item(room, study, "some-reviewer")
+    url = f"/api/v1/studies/{study}/cases/{item.id}"
+    shown = client.get(url)
+    assert shown.status_code == 200
+    for word in ("Jane", "synthetic", "ball", reading.desk.voxels.key(get_case(room, real[0])), *real, *fake):
+        assert word not in shown.text
+    image = client.get(f"{shown.json()['urls']['image']}/0")
+    assert len(image.content) == np.prod(shown.json()["shape"])
+    assert "etag" not in image.headers
+    assert client.get(f"/api/v1/cases/{real[0]}").status_code == 404  # not by the other door
+    assert reading.client("adjudicator").get(url).status_code == 403  # nor for somebody else
+    reader_study.answer(room, study, "some-reviewer", item.id, "real", 3)
+    assert client.get(url).status_code == 403  # one way

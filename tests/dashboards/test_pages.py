@@ -94,7 +94,7 @@ def test_a_reader_decides_on_the_case_of_the_address(opened, reading):
     assert get_case(reading.desk.room, reading.case_3d).state == "needs_edit"
     made = decisions_of(reading.desk.room, reading.case_3d)[-1]
     assert (made.user, made.reasons) == ("some-reviewer", ("boundary",))
-    assert app.query_params["case"] == [reading.case_2d]  # the next one
+    assert app.query_params["case"] == reading.case_2d  # the next one
 
 
 def test_unsaved_strokes_hold_a_decision_back(opened, reading):

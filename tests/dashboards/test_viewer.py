@@ -26,7 +26,9 @@ def bundle(tmp_path):
 def test_a_bundle_is_mounted_from_its_folder(bundle):
     app = AppTest.from_function(mounts, kwargs={"root": bundle}, default_timeout=60).run()
     assert not app.exception
-    assert "bidi_component" in str([element.proto for element in app.main])
+    mounted = app.main.children[0].proto
+    assert mounted.component_name == "medunet.viewer"
+    assert (mounted.js_source_path, mounted.css_source_path) == ("index-abc.js", "index-abc.css")
 
 
 def test_without_a_bundle_the_page_says_so(tmp_path, bundle):

@@ -93,9 +93,8 @@ def test_uncertainty_is_sent_as_bytes_of_0_to_255(reading, cache, tmp_path):
 
 
 def test_the_folder_stays_below_its_limit(reading, cache):
-    small = VoxelCache(cache.folder, 1)
     for case_id in (reading.case_3d, reading.case_2d):
-        case = get_case(reading.desk.room, case_id)
-        small.slab(case, "0")
-    small.close()
+        case, small = get_case(reading.desk.room, case_id), VoxelCache(cache.folder, 1)
+        small.prepare(case)
+        small.close()  # waits for what is under way
     assert [folder.name for folder in cache.folder.iterdir()] == [cache.key(case)]
