@@ -172,13 +172,12 @@ Row = tuple[tuple[str, str, str], dict[str, float]]
 
 
 def _rows(case: Agreement) -> list[Row]:
-    return [
-        (
-            (*sorted((pair.first, pair.second)), pair.label),
-            {"dice": _number(pair.dice), "hd95_mm": _number(pair.hd95_mm)},
-        )
-        for pair in case.pairs
-    ]
+    found: list[Row] = []
+    for pair in case.pairs:
+        first, second = sorted((pair.first, pair.second))
+        values = {"dice": _number(pair.dice), "hd95_mm": _number(pair.hd95_mm)}
+        found.append(((first, second, pair.label), values))
+    return found
 
 
 def _means(case: Agreement) -> list[Row]:

@@ -22,13 +22,6 @@ NEW = NewCase(
 )  # fmt: skip
 
 
-@pytest.fixture
-def room(tmp_path):
-    room = Room.open(tmp_path)
-    yield room
-    room.close()
-
-
 def cases(room: Room, n: int, *, synthetic: bool, **other) -> list[str]:
     kind = "synthetic" if synthetic else "folder"
     return [
