@@ -114,8 +114,13 @@ def _work(name: str, said: Sequence[Any], saves: Mapping[str, int]) -> ReaderWor
     verdicts = Counter(row.verdict for row in mine)
     seconds = [row.seconds for row in mine if row.seconds is not None]
     middle = round(statistics.median(seconds), 1) if seconds else None
-    counts = (verdicts[verdict] for verdict in ("accepted", "rejected", "needs_edit"))
-    return ReaderWork(*counts, middle, saves.get(name, 0))
+    return ReaderWork(
+        accepted=verdicts["accepted"],
+        rejected=verdicts["rejected"],
+        needs_edit=verdicts["needs_edit"],
+        median_seconds=middle,
+        saves=saves.get(name, 0),
+    )
 
 
 def _nested(rows: Iterable[Any]) -> dict[str, dict[str, int]]:

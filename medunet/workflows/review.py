@@ -17,7 +17,8 @@ from medunet.config.load import read_yaml
 from medunet.errors import ConfigError, DataError
 from medunet.review import intake
 from medunet.review.cases import Case, find_cases
-from medunet.review.export import Layout, export
+from medunet.review.export import export
+from medunet.review.export_files import Layout
 from medunet.review.intake.arrival import Ask, Channel, Kind, StudyEntry, channel_of
 from medunet.review.room import Room
 from medunet.studies.ledger import Ledger

@@ -61,13 +61,12 @@ def mask_on(
     Labels are uint8, objects uint16. Values number objects where the rule says so; without card or names,
     where they exceed 254, or are 16-bit numbers of a picture. DataError where grids or labels do not fit.
     """
+    known = (card.labels if card else names) or None
     if is_drawn(path):
         drawn = card.drawn_names if card else None
-        known = card.labels if card else None
         return read_mask(path, rule=rule, labels=known, image=image, drawn_names=drawn).array, False
     objects = rule.rule == "instances"
-    if not objects and (card is not None or names):
-        known = card.labels if card else names
+    if not objects and known is not None:
         mask = read_mask(path, rule=rule, labels=known, image=image)
     else:
         mask = _numbers(path)
