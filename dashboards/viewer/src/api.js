@@ -52,7 +52,7 @@ export class Api {
     return { response, rev: rev2, dtype: response.headers.get("X-Dtype") ?? "uint8", sha256: (response.headers.get("ETag") ?? "").replaceAll('"', "") };
   }
 
-  async putMask(url, body, { rev, token, dtype, tool }) {
+  async putMask(url, body, { rev, token, dtype, tool, strokes }) {
     const headers = {
       ...WRITE,
       "Content-Type": "application/octet-stream",
@@ -61,6 +61,7 @@ export class Api {
       "X-Lease": token,
       "X-Dtype": dtype,
       "X-Tool": tool,
+      "X-Strokes": strokes, // how far the server may forget the journal; empty: not at all
     };
     return (await checked(await fetch(url, { method: "PUT", credentials: "same-origin", headers, body }))).json();
   }
@@ -75,14 +76,10 @@ export class Api {
     await checked(await fetch(url, { method: "POST", credentials: "same-origin", headers, body }));
   }
 
-  /** The strokes that the server keeps on top of a version: [{seq, bytes}], still gzipped. */
+  /** The strokes that the server keeps on top of a version: a list of gzips. */
   async strokes(base) {
-    const found = await (await this.#get(`${this.case}/strokes?base=${base}`)).json();
-    const list = Array.isArray(found) ? found : found.strokes;
-    return list.map((each, n) => {
-      const [seq, text] = typeof each === "string" ? [n, each] : [each.seq, each.body];
-      return { seq, bytes: Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) };
-    });
+    const { strokes } = await (await this.#get(`${this.case}/strokes?base=${base}`)).json();
+    return strokes.map((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
   }
 
   decide(body) {

@@ -1,4 +1,4 @@
-// The stroke format: "MUS1", then varints: length and bytes of the tool's name, number of runs, and for each run the gap
+// The stroke format: "MUS1", then varints: the place in the journal, length and bytes of the tool's name, number of runs, and for each run the gap
 // since the last run's end, its length, the label before and the label after. Gzipped for the journal.
 
 import { Growing } from "./runs.js";
@@ -14,10 +14,11 @@ function putVarint(out, value) {
   out.push(rest);
 }
 
-/** The bytes of a change. */
-export function encode(change) {
+/** The bytes of a change; seq is its place in the journal. */
+export function encode(change, seq = 0) {
   const out = new Growing(256, Uint8Array);
   MAGIC.forEach((byte) => out.push(byte));
+  putVarint(out, seq);
   const name = new TextEncoder().encode(change.tool);
   putVarint(out, name.length);
   name.forEach((byte) => out.push(byte));
@@ -33,7 +34,7 @@ export function encode(change) {
   return out.done();
 }
 
-/** The change of bytes; voxels beyond `limit` and damaged bytes are refused. */
+/** The change of bytes, with its seq; voxels beyond `limit` and damaged bytes are refused. */
 export function decode(bytes, limit = Infinity) {
   if (MAGIC.some((byte, n) => bytes[n] !== byte)) throw new Error("This is no stroke: it does not begin with MUS1.");
   let at = MAGIC.length;
@@ -49,12 +50,13 @@ export function decode(bytes, limit = Infinity) {
       scale *= 128;
     }
   };
+  const seq = varint();
   const length = varint();
   const tool = new TextDecoder().decode(bytes.subarray(at, at + length));
   at += length;
   const count = varint();
   if (count > bytes.length) throw new Error(`The stroke names ${count} runs in ${bytes.length} bytes.`);
-  const change = { tool, voxels: 0, starts: new Uint32Array(count), lengths: new Uint32Array(count), before: new Uint16Array(count), after: new Uint16Array(count) };
+  const change = { seq, tool, voxels: 0, starts: new Uint32Array(count), lengths: new Uint32Array(count), before: new Uint16Array(count), after: new Uint16Array(count) };
   let end = 0;
   for (let run = 0; run < count; run += 1) {
     change.starts[run] = end + varint();

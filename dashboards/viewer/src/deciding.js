@@ -3,14 +3,21 @@
 import { h, say } from "./dom.js";
 
 const VERDICTS = { accepted: "Accept", rejected: "Reject", needs_edit: "Needs edit" };
+// The codes of medunet.review.decisions; a case that brings its own `reasons` is asked for those.
 const REASONS = {
-  missed: "part of the structure is missing",
-  extra: "too much is labelled",
-  boundary: "the boundary is off",
-  wrong_label: "wrong label or side",
-  artefact: "artefact or poor image",
-  unusable: "the image cannot be used",
-  other: "other (say which)",
+  boundary: "the outline is off",
+  missed: "something is missing",
+  extra: "something is marked that is not there",
+  label: "a wrong label",
+  side: "left and right are swapped",
+  leak: "it runs into a neighbour",
+  split: "objects are split or merged wrongly",
+  shifted: "the mask does not lie on the image",
+  artefact: "an artefact of the image has misled it",
+  quality: "the image is not good enough",
+  wrong_image: "another body part, modality or sequence",
+  unrealistic: "this cannot be a real image",
+  other: "another reason, told in the comment",
 };
 const IDLE_MS = 60000;
 
@@ -79,6 +86,7 @@ export class Deciding {
   async #send(body) {
     const { app } = this;
     if (body.verdict !== "accepted" && body.reasons.length === 0) return app.dialogs.warn("Tick at least one reason.");
+    if (body.reasons.includes("other") && body.comment === "") return app.dialogs.warn("Say in the comment which other reason.");
     app.dialogs.close();
     this.active();
     if (app.dirtyMask && !app.readOnly && !(await app.saving.save())) return undefined;

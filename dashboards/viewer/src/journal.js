@@ -96,7 +96,7 @@ export class Journal {
     const seq = this.seq;
     this.seq += 1;
     this.writing = this.writing.then(async () => {
-      const bytes = new Uint8Array(await (await gzip(encode(change))).arrayBuffer());
+      const bytes = new Uint8Array(await (await gzip(encode(change, seq))).arrayBuffer());
       await this.shelf.put(this.#key(base, seq), bytes);
       if (base !== this.base) return; // saved meanwhile
       this.queue.push({ base, seq, bytes });
@@ -133,33 +133,34 @@ export class Journal {
     this.running = null;
   }
 
-  /** Changes on top of the base that this browser or the server keeps, in order; each seq once. */
+  /** Changes on top of the base that this browser or the server (a list of bytes) keeps, in order; each seq once. */
   async recover(fromServer, limit) {
+    const read = async (bytes) => decode(await gunzip(bytes), limit);
     const found = new Map();
-    for (const { seq, bytes } of fromServer) found.set(seq, bytes);
-    for (const [key, bytes] of await this.shelf.entries(`${this.prefix}/${this.base}/`)) found.set(Number(key.split("/").at(-1)), bytes);
-    const changes = [];
+    for (const bytes of fromServer) {
+      const change = await read(bytes).catch(() => null);
+      if (change !== null) found.set(change.seq, change);
+    }
+    for (const [key, bytes] of await this.shelf.entries(`${this.prefix}/${this.base}/`)) {
+      const change = await read(bytes).catch(() => null);
+      const seq = Number(key.split("/").at(-1));
+      if (change !== null || !found.has(seq)) found.set(seq, change);
+    }
     const order = [...found.keys()].sort((a, b) => a - b);
     this.seq = order.length > 0 ? order.at(-1) + 1 : 0;
-    for (const seq of order) {
-      try {
-        changes.push(decode(await gunzip(found.get(seq)), limit));
-      } catch {
-        break; // a damaged one: what follows was drawn on top of it
-      }
-    }
-    return changes;
+    const damaged = order.findIndex((seq) => found.get(seq) === null); // what follows was drawn on top of it
+    return (damaged < 0 ? order : order.slice(0, damaged)).map((seq) => found.get(seq));
   }
 
   /** A version was saved: forget what it holds, and keep what was drawn since on top of it. */
   async rebase(base, since) {
     await this.writing;
-    const old = `${this.prefix}/${this.base}/`;
+    const old = await this.shelf.entries(`${this.prefix}/${this.base}/`);
+    if (base !== this.base) this.seq = 0; // the same version again: the server knows the numbers so far
     this.base = base;
-    this.seq = 0;
     this.queue = [];
     for (const change of since) await this.add(change);
-    await this.shelf.remove(old);
+    for (const [key] of old) await this.shelf.remove(key);
     this.#tell();
   }
 

@@ -104,11 +104,12 @@ export class Saving {
     app.frozen = true; // the snapshot must not change under the packer
     const runs = RunMask.of(app.mask, app.size);
     const body = await gzip(app.mask);
+    const strokes = app.journal?.seq > 0 ? String(app.journal.seq - 1) : "";
     app.since = [];
     app.frozen = false;
     try {
       const tool = [...app.tools].join(",").slice(0, 60) || "none";
-      const done = await app.api.putMask(app.info.urls.mask, body, { rev: app.rev, token: this.token ?? "", dtype: app.maskType, tool });
+      const done = await app.api.putMask(app.info.urls.mask, body, { rev: app.rev, token: this.token ?? "", dtype: app.maskType, tool, strokes });
       await this.#saved(done, runs);
       app.metrics.save_s.push((performance.now() - began) / 1000);
       return true;
