@@ -7,10 +7,13 @@ import streamlit as st
 from dashboards import here
 from dashboards.pages import admin, agreement, review, study, worklist
 
+ROOM = "<style>.stMainBlockContainer { padding: 4rem 1.5rem 1rem; }</style>"  # the picture needs the screen
+
 
 def show() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="medunet", layout="wide", initial_sidebar_state="collapsed")
+    st.html(ROOM)
     user = here.me()
     pages = [
         st.Page(worklist.page, title="Worklist", default=True),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from medunet.review.cases import Case, find_cases
 from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import to_read
 from medunet.review.room import Room
 
 FILTER = "worklist"  # of the session state: what the worklist was filtered by
@@ -30,9 +31,14 @@ def title_of(case: Case, *, named: bool) -> str:
     return case.name if named else f"Case {case.id[:6]}"
 
 
+def unseen(room: Room, reader: str) -> set[str]:
+    """Return the cases whose state a reader must not see: of a study, and those to be read blinded."""
+    return hidden_cases(room, reader) | {one.case_id for one in to_read(room, reader)}
+
+
 def neighbours(room: Room, case_id: str | None, reader: str) -> dict[str, str | None]:
     """Return the ids before and after a case; after one that has left the list, or none, comes its first."""
-    hidden = hidden_cases(room, reader)
+    hidden = unseen(room, reader)
     ids = [case.id for case in find_cases(room, limit=REACH, **wanted()) if case.id not in hidden]
     if case_id not in ids:
         return {"previous": None, "next": ids[0] if ids else None}

@@ -79,4 +79,5 @@ def streamlit_options(settings: ServerSettings) -> dict[str, object]:
         "server.maxUploadSize": 1,  # nothing is uploaded through Streamlit
         "server.trustedUserHeaders": json.dumps({SESSION_HEADER: "session"}),
         "theme.base": "dark",
+        "theme.primaryColor": "#4aa3ff",  # red is kept for what is wrong
     }

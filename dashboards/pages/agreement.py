@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-from medunet.review.readings import cases_read_twice, readings_of
 
 from dashboards import here, order
 from medunet.review import second_read
 from medunet.review.cases import get_case
 from medunet.review.decisions import VERDICTS
 from medunet.review.policy import allowed
+from medunet.review.readings import cases_read_twice, readings_of
 
 
 def page() -> None:

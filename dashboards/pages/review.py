@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import streamlit as st
-from medunet.review.readings import sight
 
 from dashboards import here, order, viewer
 from medunet.errors import DataError
@@ -13,11 +12,11 @@ from medunet.review import comments, decisions, journal, second_read, versions
 from medunet.review.cases import Case, get_case
 from medunet.review.policy import User, actions_of, allowed
 from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import sight
 
 VERDICTS = {"accepted": "Accept", "needs_edit": "Needs edit", "rejected": "Reject"}
 SHOWN = 8  # versions and comments at a time
 KEY = "viewer"
-ROOM = "<style>.stMainBlockContainer { padding: 3.5rem 1rem 0; }</style>"  # the picture needs the screen
 
 
 def page() -> None:
@@ -27,7 +26,6 @@ def page() -> None:
     around = st.session_state["around"]
     if around["next"] is not None:
         desk.voxels.prepare(get_case(desk.room, around["next"]))
-    st.html(ROOM)
     _viewer(case, user, around)
     with st.sidebar:  # the viewer decides with its own keys; here is what it has no room for
         _panel(case.id)

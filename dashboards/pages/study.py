@@ -72,7 +72,10 @@ def _answer(study: str, item: Item) -> None:
 def _run() -> None:
     room = here.desk().room
     with st.expander("Studies and results", expanded=True):
-        for one in reader_study.studies(room):
+        studies = reader_study.studies(room)
+        if not studies:
+            st.caption("None yet.")
+        for one in studies:
             done = ", ".join(
                 f"{reader} {count}" for reader, count in reader_study.progress(room, one.id).items()
             )

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import streamlit as st
-from medunet.review.readings import to_read
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import here, order
@@ -14,7 +13,7 @@ from dashboards.pages import review
 from medunet.review import accounts, second_read
 from medunet.review.cases import ORDERS, SOURCES, STATES, Case, assign, count_cases, find_cases
 from medunet.review.policy import allowed
-from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import to_read
 
 PER_PAGE = 50
 ANYBODY, NOBODY = "anybody", "nobody"
@@ -47,11 +46,13 @@ def page() -> None:
         return
     pages = -(-total // PER_PAGE)
     number = st.number_input("Page", 1, pages, key="page") if pages > 1 else 1
-    hidden = hidden_cases(room, user.name)  # they are part of a study that this reader has not finished
+    hidden = order.unseen(room, user.name)
     found = find_cases(room, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, **wanted)
     cases = [case for case in found if case.id not in hidden]
     if not cases:
-        st.info("The cases of this page are part of a reader study that you have not finished.")
+        st.info(
+            "You are to see the cases of this page without what others made of them, or in a reader study."
+        )
         return
     here.desk().voxels.prepare(cases[0])  # it is opened next
     chosen = _table(cases, named)
