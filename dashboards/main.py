@@ -1,0 +1,5 @@
+"""What Streamlit runs for every browser tab."""
+
+from dashboards.app import show
+
+show()
