@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from medunet.review.readings import Sight, sight
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,6 +20,7 @@ from medunet.review.cases import Case, get_case
 from medunet.review.errors import Conflict, Refused
 from medunet.review.policy import User, need
 from medunet.review.reader_study import hidden_cases
+from medunet.review.readings import Sight, sight
 from medunet.review.room import Room
 
 NO_CASE = ("there is no such case", "open it from the worklist")

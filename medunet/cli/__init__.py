@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from medunet import __version__
-from medunet.cli import runs, scans, studies
+from medunet.cli import review, runs, scans, studies
 from medunet.cli.admit import admit
 from medunet.cli.compare import compare
 from medunet.cli.retire import lineage, retire
@@ -31,6 +31,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(studies.app, name="studies")
+app.add_typer(review.app, name="review")
 
 DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 DISK_ERRORS |= {errno.ENOTDIR, errno.EISDIR}
