@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import sqlalchemy as sql
 from PIL import Image
 
 from medunet.config.load import load_card
@@ -15,6 +16,7 @@ from medunet.io.write import write_image
 from medunet.review import audit, intake, versions
 from medunet.review.cases import get_case
 from medunet.review.export import export
+from medunet.review.tables import CASES
 from medunet.workflows.check import check
 from tests.gate.sets import synthetic_set
 from tests.phantoms import card, msd_folder, recipe, two_balls
@@ -198,6 +200,16 @@ def test_only_what_is_accepted_now_goes_out(tmp_path):
             export(room, tmp_path / "set", user="x", ids=ids)
         assert export(room, tmp_path / "set", user="x")["cases"] == 1
         with pytest.raises(ConfigError, match="is there already"):
+            export(room, tmp_path / "set", user="x")
+
+
+def test_a_version_that_nobody_has_accepted_never_goes_out(tmp_path):
+    msd_folder(tmp_path / "d", 1)
+    with room_in(tmp_path / "w") as room:
+        accepted(room, intake.add(room, [tmp_path / "d"], card=card(), user="x")["added"])
+        with room.begin() as connection:  # as a fault or a hand in the database would leave it
+            connection.execute(sql.update(CASES).values(rev=1))
+        with pytest.raises(DataError, match="nobody has accepted version 1"):
             export(room, tmp_path / "set", user="x")
 
 
