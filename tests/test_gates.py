@@ -40,6 +40,7 @@ def tree(tmp_path: Path) -> Path:
         for room in {part.strip() for layer in contract["layers"] for part in re.split("[|:]", layer)}:
             if not room.startswith("("):
                 plant(tmp_path, f"{folder}/{room}/__init__.py", f'"""The room {room}."""\n')
+    plant(tmp_path, "dashboards/__init__.py", '"""Nothing."""\n')
     plant(tmp_path, "medunet/__init__.py", '"""A tree to plant faults in."""\n\n__version__ = "0"\n')
     for name in ("networks/__init__", "networks/one", "networks/two"):
         plant(tmp_path, f"medunet/models/{name}.py", '"""Nothing."""\n')
