@@ -189,6 +189,13 @@ def test_a_role_holds_at_once_and_a_lock_out_ends_sessions(anna: Room):
     assert accounts.login(anna, "anna", "another long password")
 
 
+def test_a_session_of_a_user_who_is_off_is_none_even_where_it_was_left(anna: Room):
+    token = accounts.login(anna, "anna", PASSWORD)
+    with anna.begin() as connection:
+        connection.execute(sessions.sql.update(accounts.USERS).values(active=False))
+    assert accounts.session(anna, token) is None
+
+
 def test_a_subject_of_a_provider_is_let_in_where_it_is_known(anna: Room):
     with pytest.raises(Refused, match="not known here"):
         accounts.oidc_user(anna, "https://idp 42", "Anna A.", "anna@x")

@@ -115,6 +115,24 @@ def test_a_lease_lost_while_the_file_is_written_stops_the_save(
     assert history(room, case_id) == []
 
 
+def test_of_two_saves_at_once_under_one_lease_the_later_is_a_conflict(
+    room: Room, case_id: str, monkeypatch: pytest.MonkeyPatch
+):
+    token = leases.take(room, case_id, "anna").token
+    put = room.masks.put
+
+    def slow(array: Array) -> str:
+        monkeypatch.setattr(room.masks, "put", put)
+        save(room, case_id, mask((1, 1, 1)), user="anna", token=token, base_rev=0, tool="brush")
+        return put(array)
+
+    monkeypatch.setattr(room.masks, "put", slow)
+    with pytest.raises(Conflict) as caught:
+        save(room, case_id, mask((0, 0, 0)), user="anna", token=token, base_rev=0, tool="brush")
+    assert caught.value.rev == 1
+    np.testing.assert_array_equal(mask_of(room, case_id), mask((1, 1, 1)))
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -194,7 +212,7 @@ while done < int(count):
     try:
         token = leases.take(room, case_id, user).token
     except Refused:
-        time.sleep(0.002)
+        time.sleep(0.005)
         continue
     rev = version_of(room, case_id).rev
     array = mask_of(room, case_id, rev).copy(order="F")
