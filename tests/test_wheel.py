@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "README.md", "medunet", "datasets", "pipelines")
+SOURCES = ("pyproject.toml", "README.md", "medunet", "datasets", "pipelines", "dashboards")
 
 
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(ROOT / name, source / name)
     build = ("wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", "out")
@@ -60,9 +60,13 @@ def test_the_wheel_holds_every_module_card_and_recipe(wheel: Path) -> None:
     expected = {p.relative_to(ROOT).as_posix() for p in kept}
     expected |= {
         f"medunet/shipped/{p.parent.name}/{p.name}"
-        for kind in SOURCES[3:]
+        for kind in ("datasets", "pipelines")
         for p in (ROOT / kind).glob("*.yaml")
     }
+    web = [ROOT / "dashboards" / kind for kind in ("", "pages", "routes")]
+    expected |= {f"medunet/shipped/{p.relative_to(ROOT).as_posix()}" for at in web for p in at.glob("*.py")}
+    served = [ROOT / "dashboards" / kind for kind in ("assets", "viewer/dist")]
+    expected |= {f"medunet/shipped/{p.relative_to(ROOT).as_posix()}" for at in served for p in at.iterdir()}
     assert expected - names == set(), "name the folder in pyproject.toml, [tool.setuptools] packages"
     assert any(name.startswith("medunet/shipped/datasets/") for name in names)
     assert any(name.startswith("medunet/shipped/pipelines/") for name in names)
