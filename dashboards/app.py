@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboards import here
-from dashboards.pages import admin, agreement, review, study, worklist
+from dashboards.screens import admin, agreement, review, study, worklist
 
 ROOM = "<style>.stMainBlockContainer { padding: 4rem 1.5rem 1rem; }</style>"  # the picture needs the screen
 

@@ -34,6 +34,12 @@ OidcFile = Annotated[
         "--oidc", metavar="FILE", help="YAML with issuer, client_id, client_secret: single sign-on."
     ),
 ]
+Public = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="The address that browsers use, if a proxy stands in front: https://..."
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open a browser.")]
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this case; may be repeated.")]
 SourceOption = Annotated[
@@ -50,28 +56,30 @@ def root(  # noqa: PLR0913  one parameter an option
     login: Login = False,
     oidc: OidcFile = None,
     open_browser: Open = False,
+    public: Public = None,
     url: Url = None,
     workspace: Workspace = Path(),
 ) -> None:
     """Review masks in the browser; without a command, the reading room opens at http://127.0.0.1:8501."""
     if context.invoked_subcommand is None:
-        start(host, port, login, oidc, open_browser, url, workspace)
+        start(host, port, login, oidc, open_browser, public, url, workspace)
 
 
 @app.command()
-def start(
+def start(  # noqa: PLR0913  one parameter an option
     host: Host = "127.0.0.1",
     port: Port = 8501,
     login: Login = False,
     oidc: OidcFile = None,
     open_browser: Open = False,
+    public: Public = None,
     url: Url = None,
     workspace: Workspace = Path(),
 ) -> None:
     """Open the reading room for browsers, until Ctrl-C."""
     from medunet.workflows import review as work
 
-    work.start(work.Serving(workspace, url, host, port, login, oidc, open_browser))
+    work.start(work.Serving(workspace, url, host, port, login, oidc, open_browser, public))
 
 
 @app.command()

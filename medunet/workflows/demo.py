@@ -22,7 +22,7 @@ from medunet.data.fingerprint import read_pair
 from medunet.studies.ledger import Ledger
 from medunet.studies.model import Model
 from medunet.studies.settings import WorkSettings
-from medunet.workflows import studies
+from medunet.workflows import review, studies
 from medunet.workflows.demo_data import write_phantoms, write_stardist
 from medunet.workflows.demo_synthesis import synthesis
 from medunet.workflows.evaluate import evaluate
@@ -66,7 +66,7 @@ class Part:
 def demo(
     workspace: Path, *, minutes: float = MINUTES, patients: int = PATIENTS, settings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Run the demo and return its table: {"parts": [...], "seconds": ..., "commands": [...]}.
+    """Run the demo; return {"parts": [...], "review": {...}, "seconds": ..., "commands": [...]}.
 
     What was trained already in this workspace is only scored again. `settings`: `key=value` of the recipes.
     """
@@ -87,11 +87,13 @@ def demo(
     results = [_run(part, workspace, settings) for part in parts]
     batch = _batch(results[-1], workspace)
     made = _synthesis(parts[0], results[0], workspace, SYNTHESIS_MINUTES * minutes / MINUTES)
+    room = _review(workspace, made)
     commands = _commands(results, workspace)
     reports = [Path(result["report"]) for result in (*results, *([made] if made else []))]
     _tell(results, reports, workspace / "masks", commands, time.monotonic() - begun)
     seconds = round(time.monotonic() - begun, 1)
-    return {"parts": results, "studies": batch, "synthesis": made, "seconds": seconds, "commands": commands}
+    done = {"parts": results, "studies": batch, "synthesis": made, "review": room}
+    return done | {"seconds": seconds, "commands": commands}
 
 
 def _part(title: str, recipe: str, baseline: str, note: str, data: Path, minutes: float) -> Part:
@@ -159,6 +161,17 @@ def _batch(result: dict[str, Any], workspace: Path) -> dict[str, Any]:
         ledger.close()
 
 
+def _review(workspace: Path, made: dict[str, Any] | None) -> dict[str, int]:
+    """Put the batch's masks and the admitted synthetic scans into the reading room; return how many."""
+    say("\nThe reading room: the masks of the batch, and the synthetic scans that the gate has admitted")
+    places = [workspace / "masks"]
+    if made is not None and made["admitted"]:  # the others lie in quarantine, where nothing looks
+        places.append(Path(made["set"]))
+    with review.opened(workspace, None) as room:
+        result = review.add(room, review.Addition(places), "demo", workspace)
+    return {key: len(result[key]) for key in ("added", "known", "refused")}
+
+
 def _commands(results: Sequence[dict[str, Any]], workspace: Path) -> list[str]:
     """Return commands that can be typed as they are, from this folder."""
     last = results[-1]
@@ -171,6 +184,7 @@ def _commands(results: Sequence[dict[str, Any]], workspace: Path) -> list[str]:
         ["medunet", "predict", _near(Path(last["run"])), image, "--out", f"{masks}-once"],
         ["medunet", "studies", "report", *here],
         ["medunet", "studies", "push", masks, ORTHANC],
+        ["medunet", "review", *here],
     ]
     return [shlex.join([_program(name), *words]) for name, *words in lines]
 

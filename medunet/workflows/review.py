@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from medunet.config.base import Record, parse
 from medunet.config.card import Card
@@ -48,6 +49,7 @@ class Serving:
     login: bool = False  # False: whoever sits at this machine is the administrator
     oidc: Path | None = None  # a YAML file; its secret must not be on a command line
     opens: bool = False  # a browser
+    public: str | None = None  # the address that browsers use, where a proxy stands in front
 
 
 @contextmanager
@@ -67,21 +69,39 @@ def start(serving: Serving) -> None:
         sys.path.insert(0, str(above))
     settings = import_module("dashboards.settings")
     oidc = parse(Oidc, read_yaml(serving.oidc), where=str(serving.oidc)) if serving.oidc else None
+    names, secure = _public(serving)
     wanted = settings.ServerSettings(
         workspace=serving.workspace,
         url=serving.url,
         host=serving.host,
         port=serving.port,
         single_user=not (serving.login or oidc),
+        names=names,
+        secure=secure,
         oidc=settings.Oidc(**oidc.model_dump()) if oidc else None,
     )
 
     def started(address: str) -> None:
+        address = serving.public or address
         say(f"The reading room is open at {address} - Ctrl-C closes it.")
         if serving.opens:
             webbrowser.open(address)
 
     import_module("dashboards.server").run(wanted, started)
+
+
+def _public(serving: Serving) -> tuple[tuple[str, ...], bool]:
+    """Return the host name that browsers ask for, and whether by https; ConfigError for a door left open."""
+    if serving.public is None:
+        return (), False
+    parts = urlsplit(serving.public)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise ConfigError(
+            f"--public {serving.public}: expected an address such as https://review.example.org."
+        )
+    if not (serving.login or serving.oidc):
+        raise ConfigError("--public: others reach that address; add --login, and `medunet review user add`.")
+    return (parts.hostname,), parts.scheme == "https"
 
 
 def _above_dashboards() -> Path:

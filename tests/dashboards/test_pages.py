@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboards.desk as desks
-from dashboards.pages import admin, agreement, review, study
+from dashboards.screens import admin, agreement, review, study
 from medunet.review import reader_study, second_read
 from medunet.review.accounts import users
 from medunet.review.cases import assign, get_case

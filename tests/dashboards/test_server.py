@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.server import run
+from dashboards.server import MAIN, run
 from dashboards.settings import ServerSettings
 from medunet.errors import ConfigError
 
@@ -79,3 +79,9 @@ def test_a_taken_port_is_told(tmp_path):
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="--port"):
         run(ServerSettings(tmp_path, port=taken.getsockname()[1]))
+
+
+def test_no_folder_pages_lies_beside_what_streamlit_runs():
+    """It would take the files for pages, and show an empty one to who opens an address or loads it anew."""
+    assert MAIN.is_file()
+    assert not MAIN.with_name("pages").exists()

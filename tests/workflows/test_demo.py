@@ -10,8 +10,11 @@ import pytest
 from medunet.config.run import RunFolder
 from medunet.io.read import read_mask
 from medunet.io.write import write_image
+from medunet.review.cases import find_cases
 from medunet.workflows import demo as module
 from medunet.workflows.demo import demo
+from tests.gate.sets import synthetic_set
+from tests.review.sources import room_in, study
 
 SHORT = (
     "planning.patch_voxels=[32, 32, 32]",
@@ -61,8 +64,11 @@ def test_the_simulated_part_runs_end_to_end_without_the_example_image(
     assert "HU windows" in told
     assert "mlflow ui" in told
     assert "studies push" in told
+    assert "review --workspace" in told
+    assert result["review"] == {"added": 2, "known": 0, "refused": 0}
 
     again = demo(tmp_path, minutes=0.05, patients=8, settings=SHORT)
+    assert again["review"] == {"added": 0, "known": 2, "refused": 0}
     assert again["parts"][0]["methods"]["network (unet)"]["mean_dice"] == network["mean_dice"]
     assert "trained already" in capsys.readouterr().err
 
@@ -105,9 +111,22 @@ def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "my demo"
     result = {"run": str(place / "runs" / "x"), "held_out": [str(place / "data" / "patient_001")]}
-    mlflow, evaluate, predict, report, push = module._commands([result], place)
+    mlflow, evaluate, predict, report, push, review = module._commands([result], place)
     assert mlflow.endswith(f"'sqlite:///{place}/mlflow/mlflow.db'")
     assert evaluate.endswith("evaluate 'my demo/runs/x' --fold 0")
     assert predict.endswith("predict 'my demo/runs/x' 'my demo/data/patient_001' --out 'my demo/masks-once'")
     assert report.endswith("studies report --workspace 'my demo'")
     assert push.endswith("studies push 'my demo/masks' orthanc+http://127.0.0.1:8042")
+    assert review.endswith("review --workspace 'my demo'")
+
+
+def test_the_reading_room_gets_the_masks_of_the_batch_and_what_the_gate_has_admitted(tmp_path: Path) -> None:
+    study(tmp_path / "masks" / "a1b2", tmp_path / "data" / "series")  # its ledger is not there: refused
+    synthetic_set(tmp_path / "set", 3)
+    made = {"set": str(tmp_path / "set"), "admitted": 3}
+    assert module._review(tmp_path, made) == {"added": 3, "known": 0, "refused": 1}
+    with room_in(tmp_path) as room:
+        assert {(case.source, case.synthetic, case.rev) for case in find_cases(room)} == {
+            ("synthetic", True, 1)
+        }
+    assert module._review(tmp_path, made | {"admitted": 0})["known"] == 0  # nothing to look for in the set

@@ -123,6 +123,8 @@ def test_without_a_command_the_room_is_served(tmp_path, monkeypatch):
         host: str
         port: int
         single_user: bool
+        names: tuple[str, ...]
+        secure: bool
         oidc: Any
 
     asked = []
@@ -145,5 +147,11 @@ def test_without_a_command_the_room_is_served(tmp_path, monkeypatch):
         ("127.0.0.1", 0, True),
         ("0.0.0.0", 8501, False),
     ]
+    proxied = review("--login", "--public", "https://Review.example.org", "--workspace", tmp_path)
+    assert "https://Review.example.org" in proxied.output
+    assert (asked[-1].names, asked[-1].secure) == (("review.example.org",), True)
+    assert (asked[0].names, asked[0].secure) == ((), False)
+    assert "add --login" in str(review("--public", "https://a.example.org").exception)
+    assert "expected an address" in str(review("--login", "--public", "review.example.org").exception)
     (tmp_path / "oidc.yaml").write_text("issuer: https://sso\nclient_id: a\n")
     assert "client_secret: missing" in str(review("--oidc", tmp_path / "oidc.yaml").exception)

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import here, order
-from dashboards.pages import review
+from dashboards.screens import review
 from medunet.review import accounts, second_read
 from medunet.review.cases import ORDERS, SOURCES, STATES, Case, assign, count_cases, find_cases
 from medunet.review.policy import allowed
