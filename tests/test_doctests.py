@@ -54,12 +54,16 @@ def test_every_card_and_recipe_is_on_its_page(kind: str) -> None:
     assert [p.stem for p in sorted((ROOT / kind).glob("*.yaml")) if f"`{p.stem}" not in text] == []
 
 
+GROUPS = "(?:studies |review (?:audit |user |study )?)?"
+
+
 def test_a_command_on_a_page_exists() -> None:
     code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "medunet/cli").glob("*.py"))
     known = set(re.findall(r"^def ([a-z]+)\(", code, re.MULTILINE))
+    known |= set(re.findall(r'(?:name=|command\()"([a-z]+)"', code))  # groups, and what Python has a word for
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for verb in re.findall(r"^medunet (?:studies )?([a-z]+)", text, re.MULTILINE):
+        for verb in re.findall(rf"^medunet {GROUPS}([a-z]+)", text, re.MULTILINE):
             assert verb in known, f"{page}: medunet {verb}"
 
 
